@@ -1,0 +1,49 @@
+# Every verb sets up what it needs: a machine with Python >= 3.11 and make is enough.
+PYTHON ?= python3
+UV := .tools/uv/bin/uv
+RUN := .venv/bin
+UV_PIN := uv>=0.9,<1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench soak format clean
+
+help:  ## list the verbs
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sealane needs Python 3.11 or newer; name it with: make PYTHON=python3.12 ...")'
+	@echo "installing uv into .tools/uv"
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/python -m pip install --quiet "$(UV_PIN)" \
+	 || (rm -rf .tools/uv && $(PYTHON) -m pip install --quiet --target .tools/uv "$(UV_PIN)")
+	@touch $(UV)
+
+.venv/.stamp: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+setup: .venv/.stamp  ## make .venv with everything the other verbs need
+
+demo: setup  ## watch ordinary clients collide on one key, and Sealane not (no keys, no network, under 40 s)
+	@$(RUN)/sealane demo
+
+test: setup  ## run the tests
+	@$(RUN)/pytest -q
+
+check: setup  ## lint, types, import rules
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+
+bench: setup  ## measure against bare loops and other clients; table on the terminal, JSON in bench/results/
+	@$(RUN)/python -m bench
+
+soak: setup  ## the long form of the kill and simulation tests
+	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/property tests/acceptance
+
+format: setup  ## let ruff rewrite what it can
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix .
+
+clean:  ## remove what the other verbs made
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

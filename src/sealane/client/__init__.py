@@ -1,0 +1,7 @@
+"""The library's face: ``Kraken`` for threads, ``AsyncKraken`` for asyncio."""
+
+from sealane.client.async_kraken import AsyncKraken
+from sealane.client.kraken import Kraken
+from sealane.client.statistics import Statistics
+
+__all__ = ["AsyncKraken", "Kraken", "Statistics"]

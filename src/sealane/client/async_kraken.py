@@ -1,0 +1,87 @@
+"""The asyncio client: any number of tasks of one event loop, beside threads and processes that share the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sealane.client.accounts import MASTER
+from sealane.client.session import Session
+from sealane.client.statistics import Statistics
+from sealane.runtime import tasks
+from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
+from sealane.store import Store
+from sealane.transport.http import AsyncHttpTransport
+from sealane.transport.port import AsyncTransport
+
+
+class AsyncKraken:
+    """``Kraken`` for asyncio: the same arguments, calls and errors; calls and ``close`` are awaited.
+
+    A call whose task is cancelled before it is sent leaves nothing behind. One that is on the wire keeps its turn
+    until its outcome is known, in the background.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        url: str | None = None,
+        store: Store | str | Path | None = None,
+        account: str = MASTER,
+        otp: str | None = None,
+        turn_wait_s: float = TURN_WAIT_S,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        self._start(
+            Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s),
+            transport,
+        )
+
+    def _start(self, session: Session, transport: AsyncTransport | None) -> None:
+        self._session = session
+        self._transport: AsyncTransport = transport or AsyncHttpTransport(session.settings.url)
+        rebuilt_after_fork(self._transport)
+
+    @classmethod
+    def from_env(
+        cls, account: str = MASTER, *, turn_wait_s: float = TURN_WAIT_S, transport: AsyncTransport | None = None
+    ) -> Self:
+        """See ``Kraken.from_env``."""
+        client = cls.__new__(cls)
+        client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
+        return client
+
+    async def private(self, method: str, params: Mapping[str, object] | None = None, **more: object) -> Any:
+        """See ``Kraken.private``."""
+        flow, desk = self._session.private(method, params, more)
+        return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    async def public(self, method: str, **params: object) -> Any:
+        """See ``Kraken.public``."""
+        flow, desk = self._session.public(method, params)
+        return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    def statistics(self) -> Statistics:
+        """A frozen snapshot of this client's figures."""
+        return self._session.statistics()
+
+    async def close(self) -> None:
+        """Wait for calls whose callers were cancelled, close connections and give the lane back."""
+        await tasks.finish_leftovers()
+        await self._transport.close()
+        self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return self._session.status_line(type(self).__name__)

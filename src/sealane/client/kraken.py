@@ -1,0 +1,110 @@
+"""The blocking client: safe to use from any number of threads, and from every process that shares the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sealane.client.accounts import MASTER
+from sealane.client.session import Session
+from sealane.client.statistics import Statistics
+from sealane.runtime import threads
+from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
+from sealane.store import Store
+from sealane.transport.http import HttpTransport
+from sealane.transport.port import Transport
+
+
+class Kraken:
+    """One account's calls to Kraken, each private one on the account's lane.
+
+    Args:
+        api_key, api_secret: one key pair; leave both out for public calls alone.
+        url: base URL, by default ``KRAKEN_SPOT_URL`` or Kraken's.
+        store: where the lane lives: a Store, a store URL such as ``"file:./data"``, or a folder.
+        account: the name under which figures, errors and logs speak of this key.
+        otp: the static password of a key with two-factor authentication.
+        turn_wait_s: how long a call waits for its turn before it raises Unavailable.
+        transport: what carries the requests, by default HTTP with limits on every wait.
+
+    Raises SettingsError where an argument or a variable is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        url: str | None = None,
+        store: Store | str | Path | None = None,
+        account: str = MASTER,
+        otp: str | None = None,
+        turn_wait_s: float = TURN_WAIT_S,
+        transport: Transport | None = None,
+    ) -> None:
+        self._start(
+            Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s),
+            transport,
+        )
+
+    def _start(self, session: Session, transport: Transport | None) -> None:
+        self._session = session
+        self._transport: Transport = transport or HttpTransport(session.settings.url)
+        rebuilt_after_fork(self._transport)
+
+    @classmethod
+    def from_env(
+        cls, account: str = MASTER, *, turn_wait_s: float = TURN_WAIT_S, transport: Transport | None = None
+    ) -> Self:
+        """The client of an account whose key is in the environment.
+
+        ``MASTER`` is ``KRAKEN_API_KEY`` and ``KRAKEN_API_SECRET``; any other name is a user's, from
+        ``KRAKEN_USER_<name>_API_KEY`` and ``_API_SECRET``.
+        """
+        client = cls.__new__(cls)
+        client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
+        return client
+
+    def private(self, method: str, params: Mapping[str, object] | None = None, **more: object) -> Any:
+        """Make one private call and return Kraken's ``result`` (None where Kraken sent none).
+
+        Waits for the lane, then sends once; a refused nonce is recovered from, a read without a usable answer is
+        repeated within about 2 s, a write never is.
+
+        Raises:
+            SettingsError: a parameter cannot be sent.
+            Refused: Kraken said no.
+            Unavailable: no answer to a read, or no turn within the limit.
+            InDoubt: a write was sent and its end is unknown.
+            Quarantined: this key is stopped until a person acts.
+            NotDurable: the nonce could not be stored, so nothing was sent.
+        """
+        flow, desk = self._session.private(method, params, more)
+        return threads.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    def public(self, method: str, **params: object) -> Any:
+        """Make one public call and return its ``result``; it waits for no lane. Raises Refused or Unavailable."""
+        flow, desk = self._session.public(method, params)
+        return threads.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    def statistics(self) -> Statistics:
+        """A frozen snapshot of this client's figures."""
+        return self._session.statistics()
+
+    def close(self) -> None:
+        """Close connections and give the lane back; calls under way end as they would."""
+        self._transport.close()
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return self._session.status_line(type(self).__name__)

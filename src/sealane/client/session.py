@@ -1,0 +1,166 @@
+"""What a client of either colour is made of: credentials, a lane, and the calls as flows for its shell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sealane.client.accounts import MASTER, account_credentials
+from sealane.client.settings import Settings
+from sealane.client.statistics import Statistics, Tally
+from sealane.core import call
+from sealane.core.events import Event
+from sealane.core.nonce import NS_PER_S, unit_ns
+from sealane.core.recovery import KeyState
+from sealane.core.secret import Credentials, credentials
+from sealane.core.signing import Request, checked_method, private_request, public_request
+from sealane.core.verdict import Outcome
+from sealane.errors import SettingsError
+from sealane.runtime.clock import SYSTEM_CLOCK
+from sealane.runtime.effects import Desk, PublicDesk
+from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane
+from sealane.store import Store, open_store
+from sealane.telemetry import publish
+
+NS_PER_MS = 1_000_000
+
+
+class Session:
+    """One account's way to Kraken. Without a key it makes public calls only, and has no lane."""
+
+    def __init__(
+        self, settings: Settings, who: Credentials | None, store: Store | None, turn_wait_s: float = TURN_WAIT_S
+    ) -> None:
+        self.settings = settings
+        self.turn_wait_s = turn_wait_s
+        self.account = who.account if who else ""
+        self._who = who
+        self._store = store or open_store(settings.store, env_floor=settings.last_nonce)
+        self._unit_ns = unit_ns(settings.nonce_unit)
+        self._lane: Lane | None = None
+        if who is not None:
+            self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
+        self._tally = Tally()
+        self._started_ns = SYSTEM_CLOCK.boot_ns()
+
+    @classmethod
+    def from_env(cls, account: str, *, turn_wait_s: float) -> Session:
+        """The session of an account in the process's environment."""
+        return cls(Settings.from_env(os.environ), account_credentials(os.environ, account), None, turn_wait_s)
+
+    @classmethod
+    def made_of(
+        cls,
+        api_key: str | None,
+        api_secret: str | None,
+        url: str | None,
+        store: Store | str | Path | None,
+        *,
+        account: str,
+        otp: str | None,
+        turn_wait_s: float,
+    ) -> Session:
+        """The session of what a constructor was given; what it was not given comes from the environment."""
+        settings = Settings.from_env(os.environ)
+        if url is not None:
+            settings = replace(settings, url=url)
+        if isinstance(store, Path):
+            store = f"file:{store}"
+        if isinstance(store, str):
+            settings, store = replace(settings, store=store), None
+        if (api_key is None) != (api_secret is None):
+            raise SettingsError("give api_key and api_secret together, or neither for public calls alone")
+        who = None
+        if api_key is not None and api_secret is not None:
+            who = credentials(account, api_key, api_secret, otp, named="api_secret")
+        return cls(settings, who, store, turn_wait_s)
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of the session's key; raises SettingsError where there is none."""
+        self._key()
+        if self._lane is None:
+            raise SettingsError(f"the client of {self.account} is closed: make a new one")
+        return self._lane
+
+    def _key(self) -> Credentials:
+        if self._who is None:
+            raise SettingsError(
+                "this client has no API key, and private calls need one: set KRAKEN_API_KEY and _SECRET"
+            )
+        return self._who
+
+    def private(
+        self, method: str, params: Mapping[str, object] | None, more: Mapping[str, object]
+    ) -> tuple[call.Flow[object], Desk]:
+        """A private call as a flow, and the desk to drive it with."""
+        who, lane = self._key(), self.lane
+        checked_method(method)
+        fields = {**(params or {}), **more}
+        private_request(who, method, fields, 0)  # parameters that cannot be sent are told before a turn is taken
+
+        def sign(name: str, nonce: int) -> Request:
+            return private_request(who, name, fields if name == method else {}, nonce)
+
+        interval_ns = self.settings.min_interval_ms * NS_PER_MS
+        caller = call.Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign)
+        return call.private_call(caller, method), Desk(lane, current_owner(), self._hear)
+
+    def public(self, method: str, params: Mapping[str, object]) -> tuple[call.Flow[object], PublicDesk]:
+        """A public call as a flow: no lane, no nonce, no wait."""
+        return call.public_call(public_request(method, params), method), PublicDesk(SYSTEM_CLOCK)
+
+    def _hear(self, event: Event) -> None:
+        self._tally.hear(event)
+        publish(event)
+
+    def statistics(self) -> Statistics:
+        """The figures as of now."""
+        lane, tally = self._lane, self._tally
+        key = KeyState()
+        if lane is not None and self._who is not None:
+            key = KeyState.loaded(lane.store.read_key(self._who.fingerprint))
+        return Statistics(
+            account=self.account,
+            key=self._who.shown_key if self._who else "",
+            url=self.settings.url,
+            lane=lane.name if lane else "",
+            sent=tally["sent"],
+            accepted=tally[Outcome.ACCEPTED],
+            refused=tally[Outcome.REFUSED],
+            not_sent=tally[Outcome.NOT_SENT],
+            in_doubt=tally[Outcome.IN_DOUBT],
+            nonce_refusals=tally["nonce_refusals"],
+            jumps=tally["jumps"],
+            repeated=tally["repeated"],
+            quarantined=key.diagnosis,
+            last_nonce=lane.store.last() if lane else 0,
+            nonces_issued=lane.issued if lane else 0,
+            clock_doubted=lane.store.clock_doubted() if lane else False,
+            waiting=lane.waiting if lane else 0,
+            busy=lane.held if lane else False,
+            uptime_s=(SYSTEM_CLOCK.boot_ns() - self._started_ns) / NS_PER_S,
+        )
+
+    def status_line(self, kind: str) -> str:
+        """One line for ``repr``."""
+        if self._who is None:
+            return f"<{kind} without a key, {self.settings.url}>"
+        state = "closed" if self._lane is None else "busy" if self._lane.held else "idle"
+        figures = self.statistics()
+        stopped = ", QUARANTINED" if figures.quarantined else ""
+        return (
+            f"<{kind} {figures.account} key {figures.key}, lane {figures.lane or '-'} {state}, {figures.sent} sent, "
+            f"{figures.refused} refused, {figures.in_doubt} in doubt{stopped}>"
+        )
+
+    def close(self) -> None:
+        """Give the lane back."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            close_lane(self._store, lane)
+
+
+__all__ = ["MASTER", "Session"]

@@ -1,0 +1,96 @@
+"""Settings from the environment, checked once and frozen. Empty counts as unset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sealane.core.nonce import parse_nonce, unit_ns
+from sealane.errors import SettingsError
+from sealane.store.floors import GLOBAL_LANE
+from sealane.transport.http import checked_url
+
+KRAKEN_URL = "https://api.kraken.com"
+LANES = ("global", "per-key")
+TIERS = ("starter", "intermediate", "pro", "off")
+MIN_INTERVAL_MAX_MS = 60_000
+
+logger = logging.getLogger("sealane")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        url: base URL of Kraken Spot (``KRAKEN_SPOT_URL``).
+        store: URL of the store (``SEALANE_STORE``), by default the folder named by ``DATA_DIR``.
+        lanes: ``"global"`` or ``"per-key"`` (``SEALANE_LANES``).
+        tier: Kraken's verification tier (``SEALANE_TIER``).
+        min_interval_ms: spacing of private calls (``SEALANE_MIN_INTERVAL_MS``), 0 for none.
+        nonce_unit: ``"ns"``, ``"us"`` or ``"ms"`` (``SEALANE_NONCE_UNIT``).
+        last_nonce: ``KRAKEN_LAST_NONCE``, 0 where it is unset or bad.
+    """
+
+    url: str = KRAKEN_URL
+    store: str = "file:./data"
+    lanes: str = "global"
+    tier: str = "starter"
+    min_interval_ms: int = 0
+    nonce_unit: str = "ns"
+    last_nonce: int = 0
+
+    def __post_init__(self) -> None:
+        checked_url(self.url)
+        _one_of("SEALANE_LANES", self.lanes, LANES)
+        _one_of("SEALANE_TIER", self.tier, TIERS)
+        unit_ns(self.nonce_unit)
+        if self.lanes == "global" and self.nonce_unit != "ns":
+            raise SettingsError(
+                f"SEALANE_NONCE_UNIT={self.nonce_unit} needs SEALANE_LANES=per-key: "
+                "the global lane holds one number for every key, and that is in nanoseconds"
+            )
+        if not 0 <= self.min_interval_ms <= MIN_INTERVAL_MAX_MS:
+            raise SettingsError(f"SEALANE_MIN_INTERVAL_MS is {self.min_interval_ms}: give 0 … {MIN_INTERVAL_MAX_MS}")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read and check; raises SettingsError that names the variable and the remedy."""
+        found = {name: value.strip() for name, value in environ.items() if value.strip()}
+        return cls(
+            url=found.get("KRAKEN_SPOT_URL", KRAKEN_URL),
+            store=found.get("SEALANE_STORE", f"file:{found.get('DATA_DIR', './data')}"),
+            lanes=found.get("SEALANE_LANES", "global"),
+            tier=found.get("SEALANE_TIER", "starter"),
+            min_interval_ms=_whole("SEALANE_MIN_INTERVAL_MS", found.get("SEALANE_MIN_INTERVAL_MS", "0")),
+            nonce_unit=found.get("SEALANE_NONCE_UNIT", "ns"),
+            last_nonce=_last_nonce(found.get("KRAKEN_LAST_NONCE")),
+        )
+
+    def lane_name(self, fingerprint: str) -> str:
+        """The name of the lane on which a key's calls go."""
+        return GLOBAL_LANE if self.lanes == "global" else f"kraken_key_{fingerprint}"
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} is {value!r}: choose one of {', '.join(choices)}")
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}: give a whole number") from None
+
+
+def _last_nonce(text: str | None) -> int:
+    """A bad value is told and passed over: it is a last resort, and the clock is left."""
+    if text is None:
+        return 0
+    try:
+        return parse_nonce(text.encode())
+    except ValueError as error:
+        logger.warning("KRAKEN_LAST_NONCE is passed over: %s", error)
+        return 0

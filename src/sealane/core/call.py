@@ -1,0 +1,343 @@
+"""One private call as a generator of effects: it decides, a shell does and sends back what came of it.
+
+The invariant: between ``Enter`` and ``Leave`` at most one request is on the wire, and each carries a nonce drawn
+after the one before it was settled.
+
+1. A turn is entered before a nonce is drawn and left after the verdict, whatever happens between.
+2. A write's record stands in the store before its bytes leave, and is cleared after its end, or the doubt about it,
+   is in the key's state (in this order: a death between the two is seen as an unfinished turn). So whoever takes the
+   turn after a death sees what was under way.
+3. A read without a usable answer leaves the turn, waits and is sent again under a new nonce, within
+   ``READ_RETRY_S``. A write never is: its doubt goes to the caller.
+4. While a key's ``fence_due`` stands, its next write is preceded by a harmless call: once that is accepted, nothing
+   sent before it can execute.
+
+A shell drives it by ``next`` and ``send``, throws into it whatever an effect raised, and always runs it to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sealane.core import events
+from sealane.core.methods import HARMLESS, Method, method_named
+from sealane.core.nonce import NS_PER_S
+from sealane.core.recovery import LOCKOUT_S, Again, Jump, KeyState, recover
+from sealane.core.signing import Request, public_request
+from sealane.core.verdict import Advice, Outcome, Verdict, judge
+from sealane.errors import InDoubt, Quarantined, Refused, SealaneError, Unavailable
+
+READ_RETRY_S = 2.0
+"""Reads in doubt are repeated until this long after the first of them failed."""
+READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
+"""Waits before each repeat of a read."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """The write that a turn's holder has under way."""
+
+    fingerprint: str
+    method: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The answer to ``Enter``: what the last holder left unfinished, and when the lane last sent."""
+
+    unfinished: TurnRecord | None
+    last_sent_ns: int
+    clock_doubted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Take the lane's turn; answered with Entered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """End the turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Answered with the wall clock in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Answered with the next nonce, stored already."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastNonce:
+    """Answered with the highest nonce that the lane issued to anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseFloor:
+    """Every later nonce of the lane is above ``floor``."""
+
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadKey:
+    """Answered with the KeyState of a fingerprint."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveKey:
+    """Store a key's state."""
+
+    fingerprint: str
+    state: KeyState
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write down the write under way, or None for none; ``sent_ns`` where the lane keeps an interval."""
+
+    turn: TurnRecord | None
+    sent_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send one request; answered with a Reply or a Failure."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmClock:
+    """Kraken's own time, as a witness for a clock that leaped."""
+
+    server_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Publish an event."""
+
+    event: events.Event
+
+
+Effect = (
+    Enter
+    | Leave
+    | Now
+    | Draw
+    | LastNonce
+    | RaiseFloor
+    | LoadKey
+    | SaveKey
+    | Record
+    | Exchange
+    | Sleep
+    | ConfirmClock
+    | Tell
+)
+T = TypeVar("T")
+Flow = Generator[Effect, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and how: the parts of a call that stay the same over its attempts.
+
+    ``sign`` makes the request for a method and a nonce; the parameters of HARMLESS are none.
+    """
+
+    account: str
+    fingerprint: str
+    unit_ns: int
+    min_interval_ns: int
+    sign: Callable[[str, int], Request]
+
+
+def private_call(caller: Caller, method: str) -> Flow[object]:
+    """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes."""
+    row = method_named(method)
+    failed_ns = 0
+    for pause_s in (*READ_PAUSES_S, None):
+        nonce, verdict = yield from _turn(caller, row)
+        if verdict.outcome is Outcome.ACCEPTED:
+            return verdict.result
+        now_ns = yield Now()
+        failed_ns = failed_ns or now_ns
+        spent = now_ns - failed_ns > READ_RETRY_S * NS_PER_S
+        if pause_s is None or spent or row.write or verdict.outcome is Outcome.REFUSED:
+            break
+        yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))
+        yield Sleep(pause_s)
+    raise _error(row, nonce, verdict, now_ns)
+
+
+def public_call(request: Request, method: str) -> Flow[object]:
+    """Make one public call: no lane, no nonce; repeated like a read."""
+    failed_ns = 0
+    for pause_s in (*READ_PAUSES_S, None):
+        verdict = judge((yield Exchange(request)))
+        if verdict.outcome is Outcome.ACCEPTED:
+            return verdict.result
+        now_ns = yield Now()
+        failed_ns = failed_ns or now_ns
+        if pause_s is None or verdict.outcome is Outcome.REFUSED or now_ns - failed_ns > READ_RETRY_S * NS_PER_S:
+            break
+        yield Sleep(pause_s)
+    raise _error(Method(method, 0, False, ""), 0, verdict, now_ns)
+
+
+def _turn(caller: Caller, row: Method) -> Flow[tuple[int, Verdict]]:
+    """One turn on the lane: at most one accepted request of this call."""
+    entered = yield Enter()
+    try:
+        yield from _tidy(entered)
+        key = yield LoadKey(caller.fingerprint)
+        _must_be_open(caller, key, (yield Now()))
+        yield from _keep_interval(caller, entered)
+        if row.write and key.fence_due:
+            fence = method_named(HARMLESS)
+            _, verdict = yield from _send(caller, fence, key)
+            if verdict.outcome is not Outcome.ACCEPTED:
+                raise _fence_failed(row, verdict)
+            key = yield LoadKey(caller.fingerprint)
+        return (yield from _send(caller, row, key))
+    finally:
+        yield Leave()
+
+
+def _tidy(entered: Entered) -> Flow[None]:
+    """Take over what the last holder left: its write in doubt, a clock in doubt."""
+    left = entered.unfinished
+    if left is not None:
+        key = yield LoadKey(left.fingerprint)
+        yield SaveKey(left.fingerprint, replace(key, fence_due=True))
+        yield Record(None)
+        yield Tell(events.UnfinishedTurnFound(left.fingerprint, left.method, left.nonce))
+    if entered.clock_doubted:
+        verdict = judge((yield Exchange(public_request("Time", {}))))
+        server_s = verdict.result.get("unixtime") if isinstance(verdict.result, dict) else None
+        if isinstance(server_s, int):
+            yield ConfirmClock(server_s * NS_PER_S)
+
+
+def _must_be_open(caller: Caller, key: KeyState, now_ns: int) -> None:
+    if key.quarantined_ns:
+        raise Quarantined(caller.account, key.diagnosis)
+    # A lockout is minutes: one that seems longer is a clock that stepped back since, and is not waited out.
+    left_s = (key.locked_until_ns - now_ns) / NS_PER_S
+    if 0 < left_s <= LOCKOUT_S:
+        raise Unavailable(f"Kraken locked the key of {caller.account} out; nothing is sent for another {left_s:.0f} s")
+
+
+def _keep_interval(caller: Caller, entered: Entered) -> Flow[None]:
+    """The documents' fixed spacing between private calls of a lane, where one is set."""
+    if not caller.min_interval_ns:
+        return
+    now_ns = yield Now()
+    rest_ns = entered.last_sent_ns + caller.min_interval_ns - now_ns
+    if 0 < rest_ns <= caller.min_interval_ns:
+        yield Sleep(rest_ns / NS_PER_S)
+
+
+def _send(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Verdict]]:
+    """Draw, send, judge; a refused nonce is recovered from inside the same turn, so nobody else pays for it."""
+    may_repeat = True
+    while True:
+        nonce, verdict = yield from _exchange(caller, row, key)
+        yield Tell(events.CallSettled(caller.account, row.name, nonce, verdict.outcome, verdict.detail))
+        if verdict.advice is not Advice.NONCE:
+            return nonce, verdict
+        step = recover(
+            key,
+            refused=nonce,
+            last=(yield LastNonce()),
+            now_ns=(yield Now()),
+            unit_ns=caller.unit_ns,
+            may_repeat=may_repeat,
+        )
+        yield Tell(events.NonceRefused(caller.account, nonce, type(step).__name__.lower()))
+        if isinstance(step, Again):
+            may_repeat = False
+            continue
+        key = step.key
+        yield SaveKey(caller.fingerprint, key)
+        if not isinstance(step, Jump):
+            yield Tell(events.KeyQuarantined(caller.account, key.diagnosis))
+            raise Quarantined(caller.account, key.diagnosis)
+        yield RaiseFloor(step.floor)
+        yield Tell(events.LaneJumped(caller.account, nonce, step.floor))
+
+
+def _exchange(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Verdict]]:
+    """One nonce, one request, one verdict, with the record of a write around it."""
+    nonce = yield Draw()
+    request = caller.sign(row.name, nonce)
+    sent_ns = 0
+    if row.write or caller.min_interval_ns:
+        sent_ns = yield Now()
+        yield Record(TurnRecord(caller.fingerprint, row.name, nonce) if row.write else None, sent_ns)
+    after = replace(key, fence_due=True) if row.write else key
+    try:
+        verdict = judge((yield Exchange(request)))
+        after = yield from _after(row, key, verdict)
+    finally:  # where the caller was interrupted with the request on the wire, a write stays in doubt
+        if after != key:
+            yield SaveKey(caller.fingerprint, after)
+        if row.write:
+            yield Record(None, sent_ns)
+    return nonce, verdict
+
+
+def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:
+    """The key's state after a verdict."""
+    if verdict.outcome is Outcome.ACCEPTED:
+        after = key.accepted()
+        if row.name == HARMLESS and isinstance(verdict.result, dict):
+            known = str(verdict.result.get("nonce", ""))
+            if known.isdigit():
+                after = replace(after, known_nonce=int(known), known_ns=(yield Now()))
+        return after
+    if verdict.outcome is Outcome.IN_DOUBT and row.write:
+        return replace(key, fence_due=True)
+    if verdict.advice is Advice.LOCKOUT:
+        return replace(key, locked_until_ns=(yield Now()) + LOCKOUT_S * NS_PER_S)
+    return key
+
+
+def _fence_failed(row: Method, verdict: Verdict) -> SealaneError:
+    if verdict.outcome is Outcome.REFUSED:
+        return Refused(f"{HARMLESS} before {row.name}", verdict.errors)
+    return Unavailable(
+        f"{row.name} was not sent: an earlier write of this key is in doubt and the harmless call that must go before "
+        f"it had no answer ({verdict.detail})"
+    )
+
+
+def _error(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
+    if verdict.outcome is Outcome.REFUSED:
+        wait_s = None
+        if verdict.until_s is not None:
+            wait_s = max(0.0, verdict.until_s - now_ns / NS_PER_S)
+        elif verdict.advice is Advice.LOCKOUT:
+            wait_s = float(LOCKOUT_S)
+        return Refused(row.name, verdict.errors, wait_s=wait_s)
+    if verdict.outcome is Outcome.IN_DOUBT and row.write:
+        return InDoubt(row.name, nonce, verdict.detail)
+    reason = "could not be sent" if verdict.outcome is Outcome.NOT_SENT else "had no usable answer"
+    return Unavailable(f"{row.name} {reason}: {verdict.detail}")

@@ -1,0 +1,69 @@
+"""What happened on a lane, as frozen values: telemetry, statistics and logs all live from these.
+
+No event holds a secret or a whole key: accounts go by name, keys by fingerprint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sealane.core.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettled:
+    """One request came to its outcome. ``detail`` is Kraken's error or what was seen instead of an answer."""
+
+    account: str
+    method: str
+    nonce: int
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NonceRefused:
+    """Kraken refused a nonce; ``answer`` names what follows: again, jump or quarantine."""
+
+    account: str
+    nonce: int
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneJumped:
+    """The lane's floor was raised for an account's key."""
+
+    account: str
+    refused: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyQuarantined:
+    """A key was stopped until a person acts."""
+
+    account: str
+    diagnosis: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedTurnFound:
+    """The lane's last holder died with a write under way; that key is fenced before its next write."""
+
+    fingerprint: str
+    method: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallRepeated:
+    """A read without a usable answer is sent again after ``pause_s``."""
+
+    account: str
+    method: str
+    pause_s: float
+    detail: str
+
+
+Event = CallSettled | NonceRefused | LaneJumped | KeyQuarantined | UnfinishedTurnFound | CallRepeated

@@ -1,0 +1,85 @@
+"""Every exception Sealane raises, split by what the caller does next.
+
+    SealaneError
+    ├── SettingsError   a setting or an argument is wrong: mend it, nothing was sent
+    ├── Refused         Kraken said no: the request was not executed
+    ├── Unavailable     no answer to be had now: nothing was executed, try later
+    ├── InDoubt         a write left and its end is unknown: look before you repeat it
+    ├── Fenced          another holder has the lane: nothing was sent
+    ├── Quarantined     this key is stopped until a person acts: nothing was sent
+    └── NotDurable      a nonce could not be stored, so it was not issued: nothing was sent
+
+Messages never hold a secret; a key appears as its last four characters at most.
+"""
+
+from __future__ import annotations
+
+
+class SealaneError(Exception):
+    """The root of the tree: catch it to catch all that Sealane raises."""
+
+
+class SettingsError(SealaneError, ValueError):
+    """A setting or argument is wrong; the message names it and the remedy."""
+
+
+class Refused(SealaneError):
+    """Kraken answered with an error, so the request was not executed.
+
+    Attributes:
+        method: the Kraken method, such as ``"AddOrder"``.
+        errors: Kraken's own strings, such as ``("EOrder:Insufficient funds",)``.
+        wait_s: seconds after which Kraken may say yes, where it is known, else None.
+    """
+
+    def __init__(self, method: str, errors: tuple[str, ...], *, wait_s: float | None = None) -> None:
+        self.method = method
+        self.errors = errors
+        self.wait_s = wait_s
+        hint = "" if wait_s is None else f" (try again in {wait_s:.0f} s)"
+        super().__init__(f"Kraken refused {method}: {', '.join(errors)}{hint}")
+
+
+class Unavailable(SealaneError):
+    """Kraken, or the lane to it, could not be had within the limit; nothing was executed."""
+
+
+class InDoubt(SealaneError):
+    """A write was sent and no answer tells its end: it may have been executed.
+
+    Attributes:
+        method: the Kraken method.
+        nonce: the nonce that the request carried.
+        detail: what was seen instead of an answer.
+    """
+
+    def __init__(self, method: str, nonce: int, detail: str) -> None:
+        self.method = method
+        self.nonce = nonce
+        self.detail = detail
+        super().__init__(
+            f"{method} with nonce {nonce} is in doubt: {detail}. "
+            "It may have been executed: look for it before sending it again"
+        )
+
+
+class Fenced(SealaneError):
+    """Another holder has this lane; the message says who and since when where it is known."""
+
+
+class Quarantined(SealaneError):
+    """Kraken refused this key's nonces until the recovery budget was spent.
+
+    Attributes:
+        account: the account's name.
+        diagnosis: what is known, what it is consistent with, and what to do.
+    """
+
+    def __init__(self, account: str, diagnosis: str) -> None:
+        self.account = account
+        self.diagnosis = diagnosis
+        super().__init__(f"the key of {account} is quarantined: {diagnosis}")
+
+
+class NotDurable(SealaneError):
+    """The store could not keep a nonce, so none was issued; the message names file and remedy."""

@@ -1,0 +1,85 @@
+"""The effects that both shells perform alike: everything but waiting and the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from sealane.core import call
+from sealane.core.events import Event
+from sealane.core.recovery import KeyState
+from sealane.runtime.clock import Clock
+from sealane.runtime.lanes import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class PublicDesk:
+    """What a public call works with: a clock; it has no lane."""
+
+    clock: Clock
+
+    def perform(self, effect: call.Effect) -> object:
+        """Do one effect and return its answer."""
+        if isinstance(effect, call.Now):
+            return self.clock.wall_ns()
+        raise TypeError(f"{type(effect).__name__} is no effect of a public call")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What one private call works with: its lane, its owner, and who hears of its events."""
+
+    lane: Lane
+    owner: Hashable
+    tell: Callable[[Event], None]
+
+    def perform(self, effect: call.Effect) -> object:
+        """Do one effect and return its answer."""
+        try:
+            handler = _HANDLERS[type(effect)]
+        except KeyError:
+            raise TypeError(f"{type(effect).__name__} is an effect of the shell's own") from None
+        return handler(self, effect)
+
+    def entered(self) -> call.Entered:
+        """What a caller finds who was just given the turn; gives it back where that cannot be read."""
+        try:
+            record = self.lane.store.read_turn()
+        except BaseException:
+            self.lane.leave(self.owner)
+            raise
+        return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.store.clock_doubted())
+
+
+_HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
+    call.Now: lambda desk, _: desk.lane.clock.wall_ns(),
+    call.Leave: lambda desk, _: desk.lane.leave(desk.owner),
+    call.Draw: lambda desk, _: desk.lane.draw(),
+    call.LastNonce: lambda desk, _: desk.lane.store.last(),
+    call.RaiseFloor: lambda desk, effect: desk.lane.store.raise_floor(effect.floor),
+    call.LoadKey: lambda desk, effect: KeyState.loaded(desk.lane.store.read_key(effect.fingerprint)),
+    call.SaveKey: lambda desk, effect: desk.lane.store.write_key(effect.fingerprint, effect.state.stored()),
+    call.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.sent_ns)),
+    call.ConfirmClock: lambda desk, effect: desk.lane.confirm_clock(effect.server_ns),
+    call.Tell: lambda desk, effect: desk.tell(effect.event),
+}
+
+
+def _stored(turn: call.TurnRecord | None, sent_ns: int) -> dict[str, object]:
+    if turn is None:
+        return {"sent_ns": sent_ns}
+    return {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce, "sent_ns": sent_ns}
+
+
+def _turn(record: object) -> call.TurnRecord | None:
+    match record:
+        case {"fingerprint": str(fingerprint), "method": str(method), "nonce": int(nonce)}:
+            return call.TurnRecord(fingerprint, method, nonce)
+        case _:
+            return None
+
+
+def _number(record: object, name: str) -> int:
+    value = record.get(name) if isinstance(record, dict) else None
+    return value if isinstance(value, int) else 0

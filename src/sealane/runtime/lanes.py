@@ -1,0 +1,259 @@
+"""The lanes of this process: who waits, who holds, who is woken.
+
+1. There is one Lane object for a store's lane in a process, whoever uses it: clients of both colours and the
+   process-wide functions share its order, so that an owner can nest.
+2. ``Turns`` decides under the mutex; kernel waits and wake-ups happen outside it.
+3. The store is asked by one ticket at a time. Where the turn is not free at once, a waiter thread waits for it, and
+   what it gets belongs to whoever is at the front then; with nobody there it is given back.
+4. After a fork the child starts with empty queues: the turns, locks and connections it inherited are the parent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Hashable
+from typing import Protocol
+
+from sealane.core.lane import Ticket, Turns
+from sealane.errors import Unavailable
+from sealane.runtime.clock import SYSTEM_CLOCK, Clock
+from sealane.runtime.waiters import WAITERS
+from sealane.store.port import LaneStore, LaneView, Store
+
+TURN_WAIT_S = 60.0
+"""How long a caller waits for its turn before it is told that the lane is busy."""
+
+logger = logging.getLogger("sealane.lane")
+
+
+def current_owner() -> Hashable:
+    """Who is calling: the thread, and the asyncio task where there is one."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return threading.get_ident(), task
+
+
+class Lane:
+    """One lane in this process; see the rules at the head of this file."""
+
+    def __init__(self, store: LaneStore, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.store = store
+        self.clock = clock
+        self.name = store.name
+        self.serialized = True
+        self.issued = 0
+        self._start()
+        _forkable.add(self)
+
+    def _start(self) -> None:
+        self._mutex = threading.Lock()
+        self._turns = Turns()
+        self._kernel_wait = False
+        self._reserving = False
+
+    # --- nonces ---------------------------------------------------------------------------------------------------
+
+    def draw(self) -> int:
+        """The next nonce, stored. Waits for no call in flight."""
+        nonce = self.store.draw(self.clock.wall_ns(), self.clock.boot_ns())
+        self.issued += 1
+        if self.store.reserve_due and not self._reserving:
+            self._reserving = True
+            WAITERS.submit(self._reserve)
+        return nonce
+
+    def _reserve(self) -> None:
+        try:
+            self.store.reserve(self.clock.wall_ns())
+        finally:
+            self._reserving = False
+
+    def confirm_clock(self, server_ns: int) -> bool:
+        """Follow the clock again if the exchange's time agrees with it."""
+        return self.store.confirm_clock(server_ns, self.clock.wall_ns(), self.clock.boot_ns())
+
+    def must_sync(self) -> bool:
+        """Whether the next draw waits for the disk."""
+        return self.store.must_sync(self.clock.wall_ns())
+
+    def view(self) -> LaneView:
+        """What the lane's store shows."""
+        return self.store.view(self.clock.wall_ns())
+
+    @property
+    def waiting(self) -> int:
+        """Callers of this process that wait for the turn."""
+        return self._turns.waiting
+
+    @property
+    def held(self) -> bool:
+        """Whether a caller of this process holds the turn."""
+        return self._turns.held
+
+    # --- the turn -------------------------------------------------------------------------------------------------
+
+    def enter(self, ticket: Ticket) -> bool:
+        """Ask for the turn; True when it is the ticket's now, else the ticket is woken later."""
+        if not self.serialized:
+            return True
+        with self._mutex:
+            if self._turns.reenter(ticket.owner):
+                return True
+            if not self._turns.arrive(ticket):
+                return False
+        self._ask_store(ticket)
+        return ticket.granted
+
+    def leave(self, owner: Hashable) -> None:
+        """End one level of the owner's turn. One who holds none (after a fork, or unserialized) leaves nothing."""
+        with self._mutex:
+            if not self._turns.is_held_by(owner) or not self._turns.leave(owner):
+                return
+            # Inside the mutex: a lock asked for again before it is dropped would be dropped under its new holder.
+            self.store.leave()
+        self._ask_store()
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Give up waiting; False when the turn came in the meantime and is the ticket's."""
+        with self._mutex:
+            if ticket.granted:
+                return False
+            was_front = self._turns.withdraw(ticket)
+        if was_front:
+            self._ask_store()
+        return True
+
+    def _ask_store(self, asking: Ticket | None = None) -> None:
+        """Get the turn for whoever is at the front, unless a waiter thread is out for it.
+
+        ``asking`` is the caller's own ticket, which needs no waking.
+        """
+        while True:
+            with self._mutex:
+                if self._kernel_wait or self._turns.front is None or self._turns.held:
+                    return
+                self._kernel_wait = True
+            try:
+                at_once = self.store.try_enter()
+            except BaseException as error:
+                self._fail(error)
+                continue
+            if at_once:
+                self._granted(asking)
+            else:
+                WAITERS.submit(self._wait_for_store)
+            return
+
+    def _wait_for_store(self) -> None:
+        try:
+            self.store.wait_enter()
+        except BaseException as error:
+            self._fail(error)
+            self._ask_store()
+            return
+        self._granted(None)
+
+    def _granted(self, asking: Ticket | None) -> None:
+        """The store's turn is this process's: it goes to the front, or back where nobody waits any more."""
+        with self._mutex:
+            self._kernel_wait = False
+            if self._turns.front is None:
+                self.store.leave()
+                return
+            ticket = self._turns.grant()
+        if ticket is not asking:
+            self._wake(ticket)
+
+    def _wake(self, ticket: Ticket) -> None:
+        try:
+            ticket.wake()
+        except RuntimeError:  # its event loop was closed meanwhile: nobody will ever leave this turn
+            logger.warning("a caller of lane %s was gone when its turn came", self.name)
+            if ticket.granted:
+                self.leave(ticket.owner)
+
+    def _fail(self, error: BaseException) -> None:
+        """The store could not be asked: the front is told, and forgotten."""
+        with self._mutex:
+            self._kernel_wait = False
+            ticket = self._turns.front
+            if ticket is not None:
+                self._turns.withdraw(ticket)
+        if ticket is not None:
+            ticket.error = error
+            self._wake(ticket)
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing that the parent holds is ours."""
+        self._start()
+        self.store.after_fork()
+
+    def __repr__(self) -> str:
+        state = "held" if self.held else "free"
+        return f"<Lane {self.name} {state}, {self.waiting} waiting, {self.issued} issued>"
+
+
+class Forkable(Protocol):
+    """What has to be made anew in a forked child."""
+
+    def after_fork(self) -> None:
+        """Drop what is shared with the parent."""
+
+
+_forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_lanes: dict[tuple[str, str], tuple[Lane, int]] = {}
+_lanes_mutex = threading.Lock()
+
+
+def open_lane(store: Store, name: str, unit_ns: int = 1) -> Lane:
+    """This process's Lane for a store's lane; every ``open_lane`` is matched by a ``close_lane``."""
+    key = store.identity, name
+    with _lanes_mutex:
+        lane, users = _lanes.get(key, (None, 0))
+        if lane is None:
+            lane = Lane(store.lane(name, unit_ns))
+        _lanes[key] = lane, users + 1
+        return lane
+
+
+def close_lane(store: Store, lane: Lane) -> None:
+    """Give a Lane back; with its last user gone, its files are closed."""
+    key = store.identity, lane.name
+    with _lanes_mutex:
+        known, users = _lanes.get(key, (None, 0))
+        if known is not lane:
+            return
+        if users > 1:
+            _lanes[key] = lane, users - 1
+            return
+        del _lanes[key]
+    lane.store.close()
+
+
+def rebuilt_after_fork(thing: Forkable) -> None:
+    """Have ``thing.after_fork()`` called in every forked child while the thing lives."""
+    _forkable.add(thing)
+
+
+def _after_fork() -> None:
+    global _lanes_mutex  # noqa: PLW0603 - the parent's other threads may hold the old one, and do not exist here
+    _lanes_mutex = threading.Lock()
+    for thing in tuple(_forkable):
+        thing.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def busy(lane: Lane, limit_s: float) -> Unavailable:
+    """The error for a turn that did not come within its limit, with what is known of who has it."""
+    turn = lane.view().turn or {}
+    method = f"; {turn['method']} (nonce {turn['nonce']}) is under way" if turn.get("method") else ""
+    here = f"{lane.waiting} wait in this process" + (", which holds it" if lane.held else "")
+    return Unavailable(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")

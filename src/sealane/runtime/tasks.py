@@ -1,0 +1,132 @@
+"""The asyncio shell: one task drives a call, and a call on the wire outlives the task's cancellation.
+
+Cancelled before sending, the turn is left and the nonce burned. Cancelled while on the wire, the turn stays until
+the outcome is known: a task of the shell's own awaits it, and winds the call up without another request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from typing import TypeVar
+
+from sealane.core import call
+from sealane.core.lane import Ticket
+from sealane.core.verdict import Failure, Reply
+from sealane.runtime.effects import Desk, PublicDesk
+from sealane.runtime.lanes import Lane, busy
+from sealane.transport.port import AsyncTransport
+
+T = TypeVar("T")
+
+_leftovers: set[asyncio.Task[None]] = set()  # calls whose callers were cancelled; the loop alone keeps no reference
+
+
+async def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
+    """Take the lane's turn; raises Unavailable where it does not come within ``limit_s``."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(_resolve, arrived)
+
+    ticket = Ticket(owner, wake)
+    if lane.enter(ticket):
+        return
+    try:
+        async with asyncio.timeout(limit_s):
+            await arrived
+    except TimeoutError:
+        if lane.withdraw(ticket):
+            raise busy(lane, limit_s) from None
+    except BaseException:
+        if not lane.withdraw(ticket):
+            lane.leave(owner)
+        raise
+    if ticket.error is not None:
+        raise ticket.error
+
+
+def _resolve(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)
+
+
+async def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: AsyncTransport, turn_wait_s: float) -> T:
+    """Drive a call to its end; returns its result or raises its error."""
+    answer: object = None
+    trouble: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(answer) if trouble is None else flow.throw(trouble)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        if isinstance(effect, call.Exchange):
+            sending = asyncio.ensure_future(transport.send(effect.request))
+            try:
+                answer, trouble = await asyncio.shield(sending), None
+            except asyncio.CancelledError:
+                _leave_to_itself(flow, desk, sending)
+                raise
+            except BaseException as error:
+                trouble = error
+            continue
+        try:
+            answer, trouble = await _perform(effect, desk, turn_wait_s), None
+        except BaseException as error:
+            trouble = error
+
+
+async def _perform(effect: call.Effect, desk: Desk | PublicDesk, turn_wait_s: float) -> object:
+    if isinstance(effect, call.Sleep):
+        return await asyncio.sleep(effect.seconds)
+    if isinstance(desk, Desk):
+        if isinstance(effect, call.Enter):
+            await enter(desk.lane, desk.owner, turn_wait_s)
+            return desk.entered()
+        if _waits_for_disk(effect, desk):
+            return await asyncio.to_thread(desk.perform, effect)
+    return desk.perform(effect)
+
+
+def _waits_for_disk(effect: call.Effect, desk: Desk) -> bool:
+    return isinstance(effect, call.SaveKey) or (isinstance(effect, call.Draw) and desk.lane.must_sync())
+
+
+def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, sending: asyncio.Future[Reply | Failure]) -> None:
+    """The caller is gone and its request is on the wire: see it to its end in the background."""
+
+    async def finish() -> None:
+        try:
+            answer: object = await sending
+        except BaseException as error:
+            _wind_up(flow, desk, None, error)
+            raise
+        _wind_up(flow, desk, answer, None)
+
+    task = asyncio.get_running_loop().create_task(finish(), name="sealane-finish")
+    _leftovers.add(task)
+    task.add_done_callback(_leftovers.discard)
+
+
+def _wind_up(flow: call.Flow[T], desk: Desk | PublicDesk, answer: object, trouble: BaseException | None) -> None:
+    """Run a call to its end with what is at hand: whatever would wait or send again is cancelled instead."""
+    while True:
+        try:
+            effect = flow.send(answer) if trouble is None else flow.throw(trouble)
+        except (StopIteration, Exception, asyncio.CancelledError):
+            return
+        try:
+            if isinstance(effect, (call.Exchange, call.Sleep, call.Enter)):
+                raise asyncio.CancelledError
+            answer, trouble = desk.perform(effect), None
+        except BaseException as error:
+            trouble = error
+
+
+async def finish_leftovers() -> None:
+    """Wait for the calls of this loop whose callers were cancelled; each ends within its transport's limits."""
+    loop = asyncio.get_running_loop()
+    mine = [task for task in _leftovers if task.get_loop() is loop]
+    if mine:
+        await asyncio.gather(*mine, return_exceptions=True)

@@ -1,0 +1,174 @@
+"""The few things the file store asks of the operating system, in one place so that a test can stand in for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from sealane.errors import SettingsError
+
+try:
+    import fcntl
+except ImportError as missing:  # pragma: no cover - not a POSIX system
+    raise SettingsError(
+        "the file store needs POSIX file locks, which this system lacks: set SEALANE_STORE to memory: for one process"
+    ) from missing
+
+
+class Disk(Protocol):
+    """Files by descriptor. Every verb raises OSError as the operating system does."""
+
+    def open(self, path: Path) -> int:
+        """Open for reading and writing, made private (0600) where it is missing."""
+
+    def close(self, fd: int) -> None:
+        """Close; a lock held through the descriptor ends with its last copy."""
+
+    def read(self, fd: int, size: int) -> bytes:
+        """Up to ``size`` bytes from the start."""
+
+    def write(self, fd: int, content: bytes, offset: int = 0) -> None:
+        """All of ``content`` in place."""
+
+    def cut(self, fd: int, size: int) -> None:
+        """Drop what lies behind ``size`` bytes."""
+
+    def sync(self, fd: int) -> None:
+        """Make the content survive power loss."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the folder's names survive power loss, creating the folder where it is missing."""
+
+    def lock(self, fd: int) -> None:
+        """Wait for the exclusive lock."""
+
+    def try_lock(self, fd: int) -> bool:
+        """Take the exclusive lock if it is free."""
+
+    def unlock(self, fd: int) -> None:
+        """Release the lock."""
+
+    def is_gone(self, fd: int, path: Path) -> bool:
+        """Whether the path no longer names this file: it was removed or replaced."""
+
+    def content(self, path: Path, size: int) -> bytes | None:
+        """Up to ``size`` bytes of a file that need not exist."""
+
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder."""
+
+    def age_s(self, path: Path, wall_ns: int) -> float | None:
+        """Seconds since the file was last written."""
+
+    def boot_id(self) -> str:
+        """Changes with every boot; "" where the system does not tell."""
+
+    def mount_id(self, fd: int) -> str:
+        """Changes with every mount of the file's volume; "" where the system does not tell."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait a moment for a lock that is held for microseconds."""
+
+
+class OsDisk:
+    """The real one. The hot verbs are the operating system's own functions, bound once."""
+
+    close: Callable[[int], None] = staticmethod(os.close)
+    pause: Callable[[float], None] = staticmethod(time.sleep)
+
+    def open(self, path: Path) -> int:
+        """See Disk."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def read(self, fd: int, size: int) -> bytes:
+        """See Disk."""
+        return os.pread(fd, size, 0)
+
+    def write(self, fd: int, content: bytes, offset: int = 0) -> None:
+        """See Disk."""
+        if os.pwrite(fd, content, offset) != len(content):
+            raise OSError(f"only a part of {len(content)} bytes was written")
+
+    def cut(self, fd: int, size: int) -> None:
+        """See Disk."""
+        os.ftruncate(fd, size)
+
+    def sync(self, fd: int) -> None:
+        """See Disk."""
+        if sys.platform == "darwin":  # pragma: no cover - fsync there leaves the drive's cache out
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(fd)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See Disk."""
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def lock(self, fd: int) -> None:
+        """See Disk."""
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+    def try_lock(self, fd: int) -> bool:
+        """See Disk."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self, fd: int) -> None:
+        """See Disk."""
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def is_gone(self, fd: int, path: Path) -> bool:
+        """See Disk."""
+        try:
+            return not os.path.samestat(os.fstat(fd), path.stat())
+        except FileNotFoundError:
+            return True
+
+    def content(self, path: Path, size: int) -> bytes | None:
+        """See Disk."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return os.pread(fd, size, 0)
+        finally:
+            os.close(fd)
+
+    def names(self, folder: Path) -> list[str]:
+        """See Disk."""
+        return [path.name for path in folder.iterdir()]
+
+    def age_s(self, path: Path, wall_ns: int) -> float | None:
+        """See Disk."""
+        try:
+            return max(0, wall_ns - path.stat().st_mtime_ns) / 1e9
+        except FileNotFoundError:
+            return None
+
+    def boot_id(self) -> str:
+        """See Disk."""
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        except OSError:
+            return ""
+
+    def mount_id(self, fd: int) -> str:
+        """See Disk."""
+        try:
+            lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+        except OSError:
+            return ""
+        return next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")

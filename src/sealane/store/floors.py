@@ -1,0 +1,95 @@
+"""Where a lane starts: every number that its folder knows, and which of them count.
+
+1. A good nonce file wins; other numbers can only raise it.
+2. The high-water mark counts when the machine booted or the volume was mounted anew since it was written (then the
+   file may have lost what was not synced), and when the file is bad.
+3. Files of older programs (``kraken_nonce.txt``, ``kraken_nonce_<user>.txt``) and the global lane's file always
+   count: an account may have come from there. Every lane's file counts for a new lane, a bad file and the global lane.
+4. ``KRAKEN_LAST_NONCE`` counts only where there is no good file. With nothing at all the clock decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sealane.core.nonce import parse_nonce
+from sealane.store.disk import Disk
+from sealane.store.mark import Era, Mark
+
+GLOBAL_LANE = "kraken_global_nonce"
+LANE_FILE = re.compile(r"(kraken_global_nonce|kraken_key_[0-9a-f]+)\.txt")
+OLDER_FILE = re.compile(r"kraken_nonce(_.+)?\.txt")
+NONCE_BYTES = 64
+"""More than any nonce needs: what is longer is no nonce file."""
+
+_DIGITS = {1: 19, 1_000: 16, 1_000_000: 13}
+_SPARE_DIGITS = 2
+
+logger = logging.getLogger("sealane.store")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a lane starts: its floor, and the name of what set it."""
+
+    floor: int
+    source: str
+
+
+def known_numbers(disk: Disk, folder: Path, pattern: re.Pattern[str]) -> list[int]:
+    """The nonces in the folder's files whose names match; a bad one is told and passed over."""
+    found = []
+    for name in sorted(disk.names(folder)):
+        content = disk.content(folder / name, NONCE_BYTES) if pattern.fullmatch(name) else None
+        if not content:
+            continue
+        try:
+            found.append(parse_nonce(content))
+        except ValueError as error:
+            logger.warning("passing over %s: %s", folder / name, error)
+    return found
+
+
+@dataclass(frozen=True)
+class Floors:
+    """What may set the floor of one lane; ``env_floor`` is ``KRAKEN_LAST_NONCE``, 0 for none."""
+
+    disk: Disk
+    folder: Path
+    name: str
+    env_floor: int
+    unit_ns: int
+
+    def start(self, content: bytes, mark: Mark, era: Era) -> Start:
+        """Apply the rules at the head of this file to the lane's own content and mark."""
+        stored = self._own(content, mark)
+        found: list[Start] = []
+        if stored:
+            found.append(Start(stored, "file"))
+        if not stored or not era.known or (mark.boot, mark.mount) != (era.boot, era.mount):
+            found.append(Start(mark.number, "mark"))
+        found += [Start(number, "older file") for number in known_numbers(self.disk, self.folder, OLDER_FILE)]
+        found += [Start(number, "another lane") for number in self._other_lanes(every=not stored)]
+        if not stored:
+            found.append(Start(self.env_floor, "KRAKEN_LAST_NONCE"))
+        best = max(found, key=lambda start: start.floor)
+        return best if best.floor else Start(0, "clock")
+
+    def _own(self, content: bytes, mark: Mark) -> int:
+        """The number in the lane's own file, 0 where it is missing or bad."""
+        try:
+            return parse_nonce(content)
+        except ValueError as error:
+            if content or mark.number:
+                path = self.folder / f"{self.name}.txt"
+                logger.warning("Could not load persisted nonce: %s holds %r (%s)", path, content[:24], error)
+            return 0
+
+    def _other_lanes(self, *, every: bool) -> list[int]:
+        """Numbers beyond this lane's size come from a finer unit and say nothing of a key kept to a coarser one."""
+        names = LANE_FILE if every or self.name == GLOBAL_LANE else re.compile(re.escape(f"{GLOBAL_LANE}.txt"))
+        largest = 10 ** (_DIGITS.get(self.unit_ns, _DIGITS[1]) + _SPARE_DIGITS)
+        return [number for number in known_numbers(self.disk, self.folder, names) if number < largest]

@@ -1,0 +1,125 @@
+"""Lanes in this process only: for tests, and for keys that are used for the length of one run.
+
+Nothing survives the process, so the first nonce of a lane comes from the clock alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from sealane.core.nonce import ClockGuard, next_nonce
+from sealane.store.port import LaneView
+
+
+class MemoryStore:
+    """The lanes of one object; two stores never share any."""
+
+    def __init__(self) -> None:
+        self.identity = f"memory:{id(self)}"
+        self._lanes: dict[str, MemoryLane] = {}
+
+    def lane(self, name: str, unit_ns: int = 1) -> MemoryLane:
+        """See ``port.Store``."""
+        return self._lanes.setdefault(name, MemoryLane(name, unit_ns))
+
+
+class MemoryLane:
+    """One lane; see ``port.LaneStore``."""
+
+    def __init__(self, name: str, unit_ns: int) -> None:
+        self.name = name
+        self.loaded_from = "clock"
+        self.reserve_due = False
+        self._unit_ns = unit_ns
+        self._last = 0
+        self._stored_ns = 0
+        self._turn: Mapping[str, object] = {}
+        self._keys: dict[str, Mapping[str, object]] = {}
+        self._guard = ClockGuard()
+        self._doubted = False
+        self.after_fork()
+
+    def try_enter(self) -> bool:
+        """See ``port.LaneStore``."""
+        return self._turn_lock.acquire(blocking=False)
+
+    def wait_enter(self) -> None:
+        """See ``port.LaneStore``."""
+        self._turn_lock.acquire()
+
+    def leave(self) -> None:
+        """See ``port.LaneStore``."""
+        self._turn_lock.release()
+
+    def draw(self, wall_ns: int, boot_ns: int) -> int:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            self._doubted = not self._guard.follows(wall_ns, boot_ns)
+            self._last = next_nonce(self._last, 0 if self._doubted else wall_ns // self._unit_ns)
+            self._stored_ns = wall_ns
+            return self._last
+
+    def must_sync(self, wall_ns: int) -> bool:
+        """See ``port.LaneStore``."""
+        return False
+
+    def reserve(self, wall_ns: int) -> None:
+        """See ``port.LaneStore``."""
+
+    def last(self) -> int:
+        """See ``port.LaneStore``."""
+        return self._last
+
+    def raise_floor(self, floor: int) -> int:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            self._last = max(self._last, floor)
+            return self._last
+
+    def clock_doubted(self) -> bool:
+        """See ``port.LaneStore``."""
+        return self._doubted
+
+    def confirm_clock(self, server_ns: int, wall_ns: int, boot_ns: int) -> bool:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            if self._guard.confirm(server_ns, wall_ns, boot_ns):
+                self._doubted = False
+            return not self._doubted
+
+    def read_turn(self) -> Mapping[str, object]:
+        """See ``port.LaneStore``."""
+        return self._turn
+
+    def write_turn(self, record: Mapping[str, object]) -> None:
+        """See ``port.LaneStore``."""
+        self._turn = dict(record)
+
+    def read_key(self, fingerprint: str) -> Mapping[str, object]:
+        """See ``port.LaneStore``."""
+        return self._keys.get(fingerprint, {})
+
+    def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
+        """See ``port.LaneStore``."""
+        self._keys[fingerprint] = dict(state)
+
+    def view(self, wall_ns: int) -> LaneView:
+        """See ``port.LaneStore``."""
+        return LaneView(
+            name=self.name,
+            last_nonce=self._last,
+            mark=0,
+            stored_age_s=max(0, wall_ns - self._stored_ns) / 1e9 if self._stored_ns else None,
+            clock_doubted=self._doubted,
+            turn=self._turn or None,
+            where="this process's memory",
+        )
+
+    def close(self) -> None:
+        """See ``port.LaneStore``."""
+
+    def after_fork(self) -> None:
+        """See ``port.LaneStore``. A child has numbers of its own from here on: two processes need the file store."""
+        self._mutex = threading.Lock()
+        self._turn_lock = threading.Lock()

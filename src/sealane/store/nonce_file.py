@@ -1,0 +1,246 @@
+"""The nonce file of one lane: the last nonce issued, as one plain decimal integer, always.
+
+1. It is written in place for every issue, under its flock, and never truncated first: a kill at any instant leaves a
+   whole number. What a longer, older content leaves behind it is cut off afterwards.
+2. The number is written before the mark (``mark.py``) is extended and before it is returned. Only a number that both
+   cover is issued; where either fails it is burned, and NotDurable raised.
+3. A content that is no number is never a reason to go lower: the mark, and all that this process knows, stand below.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sealane.core.nonce import ClockGuard, next_nonce, parse_nonce
+from sealane.errors import NotDurable
+from sealane.store.disk import Disk
+from sealane.store.floors import NONCE_BYTES, Floors
+from sealane.store.mark import Era, extend_mark, load_mark
+from sealane.store.slots import SLOT_BYTES
+
+LOCK_SPINS = 64
+"""Tries for a lock that is held for microseconds, before pausing between them."""
+LOCK_PAUSE_S = 0.0005
+LOCK_WAIT_S = 5.0
+"""A draw lock held longer than this means a stopped process: an error is better than hanging with it."""
+RECHECK_NS = 50_000_000
+"""How often a draw looks whether the file was removed or replaced."""
+
+logger = logging.getLogger("sealane.store")
+
+
+def not_durable(error: OSError, path: Path) -> NotDurable:
+    """The error for a file that could not be kept, with the remedy."""
+    return NotDurable(
+        f"Could not persist nonce to disk: {path}: {error.strerror or error}. Nothing was issued or sent. "
+        f"Make the folder exist, writable and with free space, or name another in DATA_DIR"
+    )
+
+
+@dataclass(frozen=True)
+class _Open:
+    """The descriptor and the era it was opened in."""
+
+    fd: int
+    era: Era
+
+
+class NonceFile:
+    """See the rules at the head of this file; ``on_open`` is called whenever a descriptor was opened."""
+
+    def __init__(self, disk: Disk, path: Path, floors: Floors, on_open: Callable[[], None]) -> None:
+        self.path = path
+        self.loaded_from = ""
+        self.reserve_due = False
+        self.clock_doubted = False
+        self._disk, self._floors, self._on_open, self._unit_ns = disk, floors, on_open, floors.unit_ns
+        self._mark_path = path.with_suffix(".mark")
+        self._guard = ClockGuard()
+        self._last = 0  # the highest number the lane is known to have issued, or has to stay above
+        self._raw = b""  # the file's content when it held self._last
+        self._mark = self._due_at = 0
+        self._checked_ns = 0
+        self._mutex = threading.Lock()
+        self._open: _Open | None = None
+
+    def draw(self, wall_ns: int, boot_ns: int) -> int:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            try:
+                opened = self._locked(wall_ns)
+                try:
+                    now = wall_ns // self._unit_ns if self._follows(wall_ns, boot_ns) else 0
+                    nonce = next_nonce(self._stored(opened.fd), now)
+                    self._put(opened, nonce, now)
+                finally:
+                    self._disk.unlock(opened.fd)
+            except OSError as error:
+                raise not_durable(error, self.path) from error
+            return nonce
+
+    def raise_floor(self, floor: int) -> int:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            try:
+                opened = self._locked(0)
+                try:
+                    last = self._stored(opened.fd)
+                    if floor > last:
+                        self._put(opened, floor, 0)
+                finally:
+                    self._disk.unlock(opened.fd)
+            except OSError as error:
+                raise not_durable(error, self.path) from error
+            return max(floor, last)
+
+    def must_sync(self, wall_ns: int) -> bool:
+        """See ``port.LaneStore``."""
+        return self._open is None or max(self._last + 1, wall_ns // self._unit_ns) > self._mark
+
+    def reserve(self, wall_ns: int) -> None:
+        """See ``port.LaneStore``. Runs beside draws: it holds neither of their locks while the disk works."""
+        opened = self._open
+        self.reserve_due = False
+        if opened is None:
+            return
+        now = 0 if self.clock_doubted else wall_ns // self._unit_ns
+        try:
+            mark, due_at = self._extend(opened, self._last, now)
+        except OSError as error:
+            logger.error("%s", not_durable(error, self._mark_path))
+            return
+        with self._mutex:
+            if mark > self._mark and opened is self._open:
+                self._mark, self._due_at = mark, due_at
+
+    def last(self) -> int:
+        """See ``port.LaneStore``."""
+        try:
+            return max(self._last, parse_nonce(self._disk.content(self.path, NONCE_BYTES) or b""))
+        except ValueError:
+            return self._last
+
+    def stored_mark(self) -> int:
+        """The durable high-water mark, 0 for none."""
+        return load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES)).number
+
+    def confirm_clock(self, server_ns: int, wall_ns: int, boot_ns: int) -> bool:
+        """See ``port.LaneStore``."""
+        with self._mutex:
+            if self._guard.confirm(server_ns, wall_ns, boot_ns):
+                self.clock_doubted = False
+                self._due_at = 0  # so that the new reference reaches the mark with the next draw
+            return not self.clock_doubted
+
+    def close(self) -> None:
+        """Let go of the file; what is known of it stays."""
+        with self._mutex:
+            self._close()
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what is shared with the parent."""
+        self._mutex = threading.Lock()
+        self._close()
+
+    # --- mutex held -----------------------------------------------------------------------------------------------
+
+    def _follows(self, wall_ns: int, boot_ns: int) -> bool:
+        follows = self._guard.follows(wall_ns, boot_ns)
+        if follows is self.clock_doubted:
+            self.clock_doubted = not follows
+            if self.clock_doubted:
+                logger.warning("the clock leaped forward; nonces in %s go on from the last one", self.path)
+        return follows
+
+    def _stored(self, fd: int) -> int:
+        """Draw lock held: the highest number issued so far, or a floor above it."""
+        raw = self._disk.read(fd, NONCE_BYTES)
+        if raw == self._raw:
+            return self._last
+        try:
+            return max(parse_nonce(raw), self._last)
+        except ValueError as error:
+            floor = max(self._last, self.stored_mark())
+            if self._raw:
+                logger.warning("%s was spoiled while in use (%s); going on above %d", self.path, error, floor)
+            return floor
+
+    def _put(self, opened: _Open, nonce: int, now: int) -> None:
+        """Draw lock held: write the number, then see to the mark. An error here leaves the number burned."""
+        text = b"%d" % nonce
+        self._disk.write(opened.fd, text)
+        if len(text) != len(self._raw):
+            self._disk.cut(opened.fd, len(text))
+        self._last, self._raw = nonce, text
+        if nonce > self._mark:
+            self._mark, self._due_at = self._extend(opened, nonce, now)
+        elif nonce >= self._due_at:
+            self.reserve_due = True
+
+    def _extend(self, opened: _Open, nonce: int, now: int) -> tuple[int, int]:
+        return extend_mark(
+            self._disk,
+            self._mark_path,
+            opened.era,
+            nonce=nonce,
+            now=now,
+            unit_ns=self._unit_ns,
+            offset_ns=self._guard.offset_ns,
+            lock=self._lock_briefly,
+        )
+
+    def _locked(self, wall_ns: int) -> _Open:
+        """Take the draw lock of the file that the lane's name stands for now."""
+        while True:
+            opened = self._open or self._opened()
+            if not self._disk.try_lock(opened.fd):
+                self._lock_briefly(opened.fd)
+            if -RECHECK_NS < wall_ns - self._checked_ns < RECHECK_NS:
+                return opened
+            if not self._disk.is_gone(opened.fd, self.path):
+                self._checked_ns = wall_ns
+                return opened
+            logger.warning("%s was removed or replaced while in use; opening it anew", self.path)
+            self._close()
+
+    def _lock_briefly(self, fd: int) -> None:
+        """A lock that is only ever held for a moment, with a limit for the case that its holder was stopped."""
+        for tried in range(LOCK_SPINS + int(LOCK_WAIT_S / LOCK_PAUSE_S)):
+            if self._disk.try_lock(fd):
+                return
+            if tried >= LOCK_SPINS:
+                self._disk.pause(LOCK_PAUSE_S)
+        raise OSError(f"another process has held its lock for {LOCK_WAIT_S:.0f} s: is one stopped (SIGSTOP)?")
+
+    def _opened(self) -> _Open:
+        """Open the file and find the floor to start from."""
+        folder = self.path.parent
+        self._disk.sync_folder(folder)
+        new = self.path.name not in self._disk.names(folder)
+        fd = self._disk.open(self.path)
+        try:
+            if new:
+                self._disk.sync_folder(folder)
+            era = Era(self._disk.boot_id(), self._disk.mount_id(fd))
+            mark = load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES))
+            start = self._floors.start(self._disk.read(fd, NONCE_BYTES), mark, era)
+        except BaseException:
+            self._disk.close(fd)
+            raise
+        if era.boot and mark.boot == era.boot and mark.offset_ns is not None:
+            self._guard = ClockGuard((mark.offset_ns,))
+        self.loaded_from = start.source
+        self._last, self._raw = max(self._last, start.floor), b""
+        self._mark = self._due_at = 0  # the first draw makes sure of the mark, in this era
+        self._open = _Open(fd, era)
+        self._on_open()
+        return self._open
+
+    def _close(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            self._disk.close(opened.fd)

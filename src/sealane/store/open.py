@@ -1,0 +1,42 @@
+"""Find a store by its URL."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sealane.errors import SettingsError
+from sealane.store.memory import MemoryStore
+from sealane.store.port import Store
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
+_shared: dict[str, Store] = {}
+_mutex = threading.Lock()
+
+
+def open_store(url: str, *, env_floor: int = 0) -> Store:
+    """``file:<folder>``, a folder alone, or ``memory:``; one object a place, so that all of a process share its lanes.
+
+    ``env_floor`` is ``KRAKEN_LAST_NONCE``, for a folder without a good nonce file. Raises SettingsError for any other
+    URL; the message names what there is.
+    """
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    kind = scheme[1] if scheme else "file"
+    if kind == "memory" and not rest.strip("/"):
+        return _share("memory", MemoryStore)
+    if kind == "file" and rest:
+        from sealane.store.file import FileStore
+
+        folder = Path(rest.removeprefix("//")).expanduser()
+        return _share(f"{folder.resolve()} {env_floor}", lambda: FileStore(folder, env_floor=env_floor))
+    raise SettingsError(f"SEALANE_STORE is a {kind}: URL: use file:<folder> (the default, in DATA_DIR) or memory:")
+
+
+def _share(place: str, make: Callable[[], Store]) -> Store:
+    with _mutex:
+        if place not in _shared:
+            _shared[place] = make()
+        return _shared[place]

@@ -1,0 +1,110 @@
+"""What a store must do, and nothing more.
+
+1. ``draw`` gives each number once, greater than all before it, to any thread or process, and only after it is stored
+   so that a kill at any instant, and power loss, cannot take it back. What cannot be stored raises NotDurable.
+2. Between a granted ``try_enter`` or ``wait_enter`` and ``leave`` nobody else anywhere is granted the same lane.
+   A holder that dies loses it without anybody's help.
+3. ``wait_enter`` is the only verb that may block for long; the runtime calls it on a thread of its own. Processes
+   are granted the turn in the order of asking as far as the engine allows, and none is starved.
+4. Turn records and key states are whole: a reader sees one that was written, never half of one.
+5. Time is passed in: ``wall_ns`` is the wall clock, ``boot_ns`` the machine's time since boot, sleep included.
+
+``sealane.testing.StoreContract`` is this page as tests; every store passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class LaneView:
+    """What a lane shows of itself, read without waiting for anybody.
+
+    ``mark`` is the durable high-water mark (0 where the store keeps none), ``stored_age_s`` the seconds since the
+    last nonce was stored (None before the first), ``turn`` the record of the write under way, if any.
+    """
+
+    name: str
+    last_nonce: int
+    mark: int
+    stored_age_s: float | None
+    clock_doubted: bool
+    turn: Mapping[str, object] | None
+    where: str
+
+
+class LaneStore(Protocol):
+    """One lane of a store. Verbs under "turn held" may only be called by the turn's holder."""
+
+    name: str
+
+    @property
+    def loaded_from(self) -> str:
+        """What set the floor when the lane was opened: "file", "mark", "older file", "clock" and the like."""
+
+    @property
+    def reserve_due(self) -> bool:
+        """Whether ``reserve`` should be called soon; otherwise a later draw has to wait for the disk itself."""
+
+    def try_enter(self) -> bool:
+        """Take the turn if it is free now. After False ``wait_enter`` must follow: a place in the order may be kept."""
+
+    def wait_enter(self) -> None:
+        """Block until the turn is granted."""
+
+    def leave(self) -> None:
+        """Turn held: end it."""
+
+    def draw(self, wall_ns: int, boot_ns: int) -> int:
+        """The next nonce, stored."""
+
+    def must_sync(self, wall_ns: int) -> bool:
+        """Whether the next draw has to wait for the disk; then an event loop draws on a thread."""
+
+    def reserve(self, wall_ns: int) -> None:
+        """Extend the durable mark ahead of use."""
+
+    def last(self) -> int:
+        """The highest nonce issued so far, by anybody."""
+
+    def raise_floor(self, floor: int) -> int:
+        """Every later nonce is above ``floor``; a floor only rises. Returns the floor in force, stored."""
+
+    def clock_doubted(self) -> bool:
+        """Whether the wall clock leaped and is not followed."""
+
+    def confirm_clock(self, server_ns: int, wall_ns: int, boot_ns: int) -> bool:
+        """Follow the clock again if the exchange's time agrees with it."""
+
+    def read_turn(self) -> Mapping[str, object]:
+        """Turn held: the record that the last holder left, {} for none."""
+
+    def write_turn(self, record: Mapping[str, object]) -> None:
+        """Turn held: replace the record."""
+
+    def read_key(self, fingerprint: str) -> Mapping[str, object]:
+        """A key's state, {} for none."""
+
+    def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
+        """Turn held: replace a key's state."""
+
+    def view(self, wall_ns: int) -> LaneView:
+        """What the lane shows of itself."""
+
+    def close(self) -> None:
+        """Let go of files and connections; the next verb takes them up again."""
+
+    def after_fork(self) -> None:
+        """In a forked child: drop what is shared with the parent, without releasing the parent's locks."""
+
+
+class Store(Protocol):
+    """A place for lanes. Stores of equal ``identity`` hold the same lanes."""
+
+    identity: str
+
+    def lane(self, name: str, unit_ns: int = 1) -> LaneStore:
+        """Open a lane; ``unit_ns`` is the length of one nonce unit. Creates it above every nonce the place knows."""
