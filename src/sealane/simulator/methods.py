@@ -1,0 +1,40 @@
+"""The table of private methods: what runs, and which permission it wants."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sealane.simulator import private, trading
+from sealane.simulator.context import Context
+from sealane.simulator.params import Params
+
+
+@dataclass(frozen=True)
+class Method:
+    """`run` gives the `result` (None: the answer has none); the key needs any one of `needs`, if there are any."""
+
+    run: Callable[[Context, Params], dict[str, Any] | None]
+    needs: frozenset[str] = frozenset()
+
+    def allowed(self, permissions: frozenset[str]) -> bool:
+        """Whether a key with these permissions may call it."""
+        return not self.needs or bool(self.needs & permissions)
+
+
+def _needs(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+PRIVATE: dict[str, Method] = {  # permissions: docs, on each method's page
+    "Balance": Method(private.balance, _needs("query-funds")),
+    "BalanceEx": Method(private.balance_ex, _needs("query-funds")),
+    "TradeBalance": Method(private.trade_balance, _needs("query-open-trades")),
+    "OpenOrders": Method(private.open_orders, _needs("query-open-trades")),
+    "ClosedOrders": Method(private.closed_orders, _needs("query-closed-trades")),
+    "QueryOrders": Method(private.query_orders, _needs("query-open-trades", "query-closed-trades")),
+    "OpenPositions": Method(private.open_positions, _needs("query-open-trades")),
+    "GetApiKeyInfo": Method(private.api_key_info),
+    "GetWebSocketsToken": Method(private.websockets_token, _needs("create-ws-token")),
+    "AddOrder": Method(trading.add_order, _needs("modify-trades")),
+    "CancelOrder": Method(trading.cancel_order, _needs("modify-trades", "close-trades")),
+}
