@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,9 +23,12 @@ from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.effects import Desk, PublicDesk
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane
 from sealane.store import Store, open_store
+from sealane.store.floors import GLOBAL_LANE
 from sealane.telemetry import publish
 
 NS_PER_MS = 1_000_000
+
+logger = logging.getLogger("sealane")
 
 
 class Session:
@@ -42,6 +46,9 @@ class Session:
         self._lane: Lane | None = None
         if who is not None:
             self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
+            if self._lane.name == GLOBAL_LANE:
+                shown = who.account if who.account == MASTER else f"USER:{who.account}"
+                logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._tally = Tally()
         self._started_ns = SYSTEM_CLOCK.boot_ns()
 
@@ -161,6 +168,3 @@ class Session:
         lane, self._lane = self._lane, None
         if lane is not None:
             close_lane(self._store, lane)
-
-
-__all__ = ["MASTER", "Session"]

@@ -1,0 +1,5 @@
+"""``python -m sealane.cli`` is ``sealane``."""
+
+from sealane.cli import main
+
+main()

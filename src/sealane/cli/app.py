@@ -1,0 +1,25 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import typer
+
+from sealane.cli import call, nonce, sim
+from sealane.cli.demo import command as demo
+
+app = typer.Typer(
+    name="sealane",
+    help="One ordered lane for every Kraken API key.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("sim")(sim.sim)
+app.command("call")(call.call)
+app.add_typer(nonce.app, name="nonce")
+
+
+@app.callback()
+def _root() -> None:
+    """Keep commands as sub-commands, however many there are."""
