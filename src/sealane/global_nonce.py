@@ -112,9 +112,8 @@ class GlobalKrakenNonceManager:
             raise
         if floor:
             source = self._lane.store.loaded_from
-            origin = "" if source == "file" else f" from {source}"
-            using = max(floor + 1, self._initialized_ns)
-            logger.info("Loaded persisted nonce%s: %d, using: %d", origin, floor, using)
+            origin = "" if source in ("file", "clock") else f" (from: {source})"
+            logger.info("Loaded persisted nonce: %d, using: %d%s", floor, max(floor + 1, self._initialized_ns), origin)
         else:
             logger.info("No persisted nonce found, initializing with current time: %d", self._initialized_ns)
         logger.info(

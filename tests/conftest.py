@@ -1,0 +1,23 @@
+import pytest
+
+VARIABLES = ("KRAKEN_", "SEALANE_", "DATA_DIR")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """No test sees the machine's own settings, and none writes into the folder it is started from."""
+    import os
+
+    for name in tuple(os.environ):
+        if name.startswith(VARIABLES) and name not in ("SEALANE_SOAK", "SEALANE_SEED"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def fresh_manager(monkeypatch):
+    """A process-wide nonce manager of this test's own."""
+    from sealane import global_nonce
+
+    monkeypatch.setattr(global_nonce, "_manager", None)
+    return global_nonce
