@@ -167,6 +167,14 @@ _manager: GlobalKrakenNonceManager | None = None
 _mutex = threading.Lock()
 
 
+def _after_fork() -> None:
+    global _mutex  # noqa: PLW0603 - the parent's other threads may hold the old one, and do not exist here
+    _mutex = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def get_global_nonce_manager() -> GlobalKrakenNonceManager:
     """This process's one manager, made at the first call."""
     global _manager  # noqa: PLW0603 - the documents ask for one object a process

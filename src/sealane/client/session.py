@@ -21,7 +21,7 @@ from sealane.core.verdict import Outcome
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.effects import Desk, PublicDesk
-from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane
+from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane, rebuilt_after_fork
 from sealane.store import Store, open_store
 from sealane.store.floors import GLOBAL_LANE
 from sealane.telemetry import publish
@@ -50,6 +50,7 @@ class Session:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
                 logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._tally = Tally()
+        rebuilt_after_fork(self._tally)
         self._started_ns = SYSTEM_CLOCK.boot_ns()
 
     @classmethod

@@ -53,6 +53,10 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread of the parent may hold the mutex, and does not exist here."""
         self._mutex = threading.Lock()
 
     def hear(self, event: events.Event) -> None:

@@ -49,7 +49,7 @@ class Desk:
         except BaseException:
             self.lane.leave(self.owner)
             raise
-        return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.store.clock_doubted())
+        return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.asks_clock())
 
 
 _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {

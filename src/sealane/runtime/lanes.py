@@ -26,6 +26,8 @@ from sealane.store.port import LaneStore, LaneView, Store
 
 TURN_WAIT_S = 60.0
 """How long a caller waits for its turn before it is told that the lane is busy."""
+CLOCK_ASK_NS = 60_000_000_000
+"""While the clock is doubted, Kraken's is asked this often."""
 
 logger = logging.getLogger("sealane.lane")
 
@@ -48,11 +50,13 @@ class Lane:
         self.name = store.name
         self.serialized = True
         self.issued = 0
+        self._clock_asked_ns = -CLOCK_ASK_NS
         self._start()
         _forkable.add(self)
 
     def _start(self) -> None:
         self._mutex = threading.Lock()
+        self._count_mutex = threading.Lock()
         self._turns = Turns()
         self._kernel_wait = False
         self._reserving = False
@@ -62,7 +66,8 @@ class Lane:
     def draw(self) -> int:
         """The next nonce, stored. Waits for no call in flight."""
         nonce = self.store.draw(self.clock.wall_ns(), self.clock.boot_ns())
-        self.issued += 1
+        with self._count_mutex:
+            self.issued += 1
         if self.store.reserve_due and not self._reserving:
             self._reserving = True
             WAITERS.submit(self._reserve)
@@ -73,6 +78,14 @@ class Lane:
             self.store.reserve(self.clock.wall_ns())
         finally:
             self._reserving = False
+
+    def asks_clock(self) -> bool:
+        """Whether Kraken is to be asked the time now: the clock is doubted, and it was not asked a moment ago."""
+        now_ns = self.clock.boot_ns()
+        if not self.store.clock_doubted() or now_ns - self._clock_asked_ns < CLOCK_ASK_NS:
+            return False
+        self._clock_asked_ns = now_ns
+        return True
 
     def confirm_clock(self, server_ns: int) -> bool:
         """Follow the clock again if the exchange's time agrees with it."""

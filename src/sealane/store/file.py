@@ -15,8 +15,6 @@ next (``turn_file.py``). Keys' states lie in ``keys/``.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,24 +37,24 @@ class FileStore:
         self.identity = f"file:{self.folder.resolve()}"
         self._env_floor = env_floor
         self._disk = disk or OsDisk()
-        self._open: OrderedDict[str, FileLane] = OrderedDict()
-        self._mutex = threading.Lock()
+        self._open: dict[str, FileLane] = {}
 
     def lane(self, name: str, unit_ns: int = 1) -> FileLane:
         """See ``port.Store``. Nothing is touched on disk before the lane's first verb."""
         return FileLane(self, name, self._disk, Floors(self._disk, self.folder, name, self._env_floor, unit_ns))
 
     def opened(self, lane: FileLane) -> None:
-        """Note that a lane opened files, and close idle lanes beyond the limit."""
-        with self._mutex:
-            self._open[lane.name] = lane
-            self._open.move_to_end(lane.name)
-            spare = max(0, len(self._open) - OPEN_LANES_MAX)
-            idle = [other for other in list(self._open.values())[:spare] if other.idle]
-            for other in idle:
-                del self._open[other.name]
-        for other in idle:
-            other.close_if_idle()
+        """Note that a lane opened files, and close idle lanes beyond the limit.
+
+        Each step is one operation on a dict, so threads need no lock here, and a fork finds none held.
+        """
+        self._open.pop(lane.name, None)
+        self._open[lane.name] = lane
+        spare = max(0, len(self._open) - OPEN_LANES_MAX)
+        for other in list(self._open.values())[:spare]:
+            if other.idle and other is not lane:
+                self._open.pop(other.name, None)
+                other.close_if_idle()
 
 
 class FileLane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -14,6 +15,14 @@ from sealane.store.port import Store
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 _shared: dict[str, Store] = {}
 _mutex = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _mutex  # noqa: PLW0603 - the parent's other threads may hold the old one, and do not exist here
+    _mutex = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_store(url: str, *, env_floor: int = 0) -> Store:
