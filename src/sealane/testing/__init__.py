@@ -1,0 +1,23 @@
+"""What Sealane is tested with, for whoever builds on it: a store's contract, a clock and a disk that obey.
+
+``StoreContract`` is the store port as tests: derive from it and every store proves the same promises.
+``FakeClock`` goes when it is told to. ``SimVolume`` and ``SimDisk`` are a disk in memory that loses power, fails
+and fills up on demand, and ``NonceOrder`` is the judge of what a lane gave out.
+"""
+
+from sealane.testing.clock import FakeClock
+from sealane.testing.contract import StoreContract
+from sealane.testing.order import NonceOrder, OutOfOrder
+from sealane.testing.sim_disk import Killed, SimDisk, WouldBlock
+from sealane.testing.sim_volume import SimVolume
+
+__all__ = [
+    "FakeClock",
+    "Killed",
+    "NonceOrder",
+    "OutOfOrder",
+    "SimDisk",
+    "SimVolume",
+    "StoreContract",
+    "WouldBlock",
+]

@@ -82,8 +82,8 @@ def ending(ordinary: Figures, sealane: Figures) -> str:
     share = ordinary.refused / max(1, ordinary.calls)
     return (
         "Kraken takes a private call only if its number, the nonce, is higher than the last one it took.\n"
-        f"The ordinary way lost {ordinary.refused:,} of {ordinary.calls:,} calls to that rule ({share:.0%}): each number "
-        "was new, but they arrived out of order.\n"
-        f"Sealane lost {sealane.refused:,} of {sealane.calls:,}, while {sealane.kills} of its workers were killed in the "
-        "middle of whatever they were doing."
+        f"The ordinary way lost {ordinary.refused:,} of {ordinary.calls:,} calls to that rule ({share:.0%}): "
+        "each number was new, but they arrived out of order.\n"
+        f"Sealane lost {sealane.refused:,} of {sealane.calls:,}, while {sealane.kills} of its workers were killed "
+        "in the middle of whatever they were doing."
     )
