@@ -16,7 +16,7 @@ from sealane.core.events import Event
 from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
-from sealane.core.signing import Request, checked_method, private_request, public_request
+from sealane.core.signing import Request, draft, public_request
 from sealane.core.verdict import Outcome
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
@@ -105,12 +105,10 @@ class Session:
     ) -> tuple[call.Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         who, lane = self._key(), self.lane
-        checked_method(method)
-        fields = {**(params or {}), **more}
-        private_request(who, method, fields, 0)  # parameters that cannot be sent are told before a turn is taken
+        prepared = draft(who, method, {**params, **more} if params else more)
 
         def sign(name: str, nonce: int) -> Request:
-            return private_request(who, name, fields if name == method else {}, nonce)
+            return (prepared if name == method else draft(who, name, {})).signed(nonce)
 
         interval_ns = self.settings.min_interval_ms * NS_PER_MS
         caller = call.Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign)

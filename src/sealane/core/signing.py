@@ -40,16 +40,46 @@ def api_sign(secret: bytes, path: str, nonce: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret, path.encode() + digest, "sha512")).decode()
 
 
-def private_request(who: Credentials, method: str, params: Mapping[str, object], nonce: int) -> Request:
-    """The signed POST for one private call; raises SettingsError for parameters that cannot be sent."""
+@dataclass(frozen=True)
+class Draft:
+    """A private call that lacks only its nonce: checked and encoded before a turn is taken, signed for each attempt."""
+
+    who: Credentials
+    path: str
+    rest: bytes = field(repr=False)
+    as_json: bool
+
+    def signed(self, nonce: int) -> Request:
+        """The POST with this nonce."""
+        number = str(nonce)
+        if self.as_json:
+            body, kind = b'{"nonce":%b%b' % (number.encode(), self.rest), b"application/json"
+        else:
+            body, kind = b"nonce=%b%b" % (number.encode(), self.rest), b"application/x-www-form-urlencoded"
+        sign = api_sign(self.who.secret.reveal(), self.path, number, body)
+        headers = ((b"API-Key", self.who.api_key.encode()), (b"API-Sign", sign.encode()), (b"Content-Type", kind))
+        return Request("POST", self.path, headers, body)
+
+
+def draft(who: Credentials, method: str, params: Mapping[str, object]) -> Draft:
+    """Check and encode one private call; raises SettingsError for parameters that cannot be sent.
+
+    Form-encoded wherever a form can say it; batches and nested values need JSON.
+    """
     path = PRIVATE + checked_method(method)
     fields = _fields(params)
     if who.otp is not None:
         fields["otp"] = who.otp.reveal().decode()
-    body, kind = _encode(nonce, fields)
-    sign = api_sign(who.secret.reveal(), path, str(nonce), body)
-    headers = ((b"API-Key", who.api_key.encode()), (b"API-Sign", sign.encode()), (b"Content-Type", kind))
-    return Request("POST", path, headers, body)
+    if any(_nested(value) for value in fields.values()):
+        text = json.dumps(fields, default=_plain, separators=(",", ":")).encode()
+        return Draft(who, path, b"," + text[1:], as_json=True)
+    form = urlencode({name: _text(name, value) for name, value in fields.items()}).encode()
+    return Draft(who, path, b"&" + form if form else b"", as_json=False)
+
+
+def private_request(who: Credentials, method: str, params: Mapping[str, object], nonce: int) -> Request:
+    """The signed POST for one private call."""
+    return draft(who, method, params).signed(nonce)
 
 
 def public_request(method: str, params: Mapping[str, object]) -> Request:
@@ -73,15 +103,6 @@ def _fields(params: Mapping[str, object]) -> dict[str, object]:
                 f"leave {name!r} out of the parameters: the lane draws the nonce, the account holds the otp"
             )
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _encode(nonce: int, fields: Mapping[str, object]) -> tuple[bytes, bytes]:
-    """Form-encoded wherever a form can say it; batches and nested values need JSON."""
-    if any(_nested(value) for value in fields.values()):
-        document = {"nonce": nonce, **fields}
-        return json.dumps(document, default=_plain, separators=(",", ":")).encode(), b"application/json"
-    pairs = {"nonce": str(nonce)} | {name: _text(name, value) for name, value in fields.items()}
-    return urlencode(pairs).encode(), b"application/x-www-form-urlencoded"
 
 
 def _nested(value: object) -> bool:

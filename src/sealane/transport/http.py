@@ -1,7 +1,7 @@
-"""Requests to Kraken over HTTP, by httpcore2.
+"""Requests to Kraken over HTTP/1.1: blocking on a socket with http.client's parser, for asyncio by httpcore2.
 
 1. One fixed base URL; redirects are not followed (a 3xx is an answer that says nothing).
-2. Every wait has a limit: connecting, each read, and the whole exchange, so that a slow drip ends too.
+2. Every wait has a limit: connecting, each read, and the whole answer, so that a slow drip ends too.
 3. Only a failure to connect is "not sent". From the first byte on, anything else is unknown.
 4. Nothing is ever sent twice here: repeating is a decision, and decisions are made in ``core``.
 """
@@ -9,35 +9,34 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import select
+import socket
+import ssl
+import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpcore2
 
 from sealane.core.signing import Request
 from sealane.core.verdict import Failure, Reply
 from sealane.errors import SettingsError
 
+if TYPE_CHECKING:
+    import httpcore2
+
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 """Kraken answers in well under a second; under load its matching engine has been seen to take tens."""
 BODY_LIMIT = 32 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 KEEPALIVE_S = 20.0
 """Below the idle time after which servers and balancers on the way close: a request must not race that."""
 CONNECTIONS_MAX = 32
 USER_AGENT = b"sealane"
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_NOT_SENT = (
-    httpcore2.ConnectError,
-    httpcore2.ConnectTimeout,
-    httpcore2.PoolTimeout,
-    httpcore2.ConnectionNotAvailable,
-    httpcore2.UnsupportedProtocol,
-)
-_TROUBLE = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
 
 _parents: list[object] = []  # a forked child keeps its parent's connections here, so that nothing ever closes them
 
@@ -63,30 +62,21 @@ def checked_url(url: str, name: str = "KRAKEN_SPOT_URL") -> str:
 
 
 class _Wire:
-    """What both colours share: the URL, the limits, and how an httpcore2 request is made."""
+    """What both colours share: the URL, the limits, and the headers that every request has."""
 
     def __init__(self, url: str, timeouts: Timeouts) -> None:
         self.url = checked_url(url)
         self.timeouts = timeouts
         parts = urlsplit(self.url)
-        port = f":{parts.port}" if parts.port else ""
-        host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else str(parts.hostname)
-        self._base = (parts.scheme.encode(), str(parts.hostname).encode(), parts.port)
-        self._common = ((b"Host", f"{host}{port}".encode()), (b"User-Agent", USER_AGENT))
+        self.secure = parts.scheme == "https"
+        self.host, self.port = str(parts.hostname), parts.port
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        shown = f"{name}:{self.port}" if self.port else name
+        self._common = ((b"Host", shown.encode()), (b"User-Agent", USER_AGENT))
 
-    def request(self, request: Request) -> httpcore2.Request:
-        scheme, host, port = self._base
-        limit_s = self.timeouts.read_s
-        length = ((b"Content-Length", str(len(request.body)).encode()),) if request.verb == "POST" else ()
-        return httpcore2.Request(
-            request.verb,
-            httpcore2.URL(scheme=scheme, host=host, port=port, target=request.target.encode()),
-            headers=[*self._common, *length, *request.headers],
-            content=request.body,
-            extensions={
-                "timeout": {"connect": self.timeouts.connect_s, "read": limit_s, "write": limit_s, "pool": limit_s}
-            },
-        )
+    def headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+        length = [(b"Content-Length", str(len(request.body)).encode())] if request.verb == "POST" else []
+        return [*self._common, *length, *request.headers]
 
 
 class HttpTransport(_Wire):
@@ -94,66 +84,158 @@ class HttpTransport(_Wire):
 
     def __init__(self, url: str, timeouts: Timeouts = Timeouts()) -> None:
         super().__init__(url, timeouts)
-        self._pool = self._new_pool()
+        self._context: ssl.SSLContext | None = None
+        self._start()
 
-    def _new_pool(self) -> httpcore2.ConnectionPool:
-        return httpcore2.ConnectionPool(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S)
+    def _start(self) -> None:
+        self._mutex = threading.Lock()
+        self._idle: list[tuple[socket.socket, float]] = []
 
     def send(self, request: Request) -> Reply | Failure:
         """See ``port.Transport``."""
-        ends = time.monotonic() + self.timeouts.connect_s + self.timeouts.read_s
         try:
-            response = self._pool.handle_request(self.request(request))
-            try:
-                body = _Body()
-                for chunk in _chunks(response):
-                    if not body.takes(chunk) or time.monotonic() > ends:
-                        return body.broken()
-            finally:
-                response.close()
-        except _NOT_SENT as error:
+            wire = self._take() or self._connect()
+        except OSError as error:
             return _failure(False, error)
-        except _TROUBLE as error:
-            return _failure(True, error)
-        return body.reply(response)
+        reusable = False
+        try:
+            answer, reusable = self._exchange(wire, request)
+        except (OSError, http.client.HTTPException) as error:
+            answer = _failure(True, error)
+        finally:
+            if reusable:
+                self._give_back(wire)
+            else:
+                wire.close()
+        return answer
+
+    def _exchange(self, wire: socket.socket, request: Request) -> tuple[Reply | Failure, bool]:
+        """One request in one piece, and its answer; also whether the connection can be used again."""
+        ends_s = time.monotonic() + self.timeouts.read_s
+        wire.settimeout(self.timeouts.read_s)
+        wire.sendall(self._bytes(request))
+        response = http.client.HTTPResponse(wire, method=request.verb)
+        try:
+            response.begin()
+            body = _Body()
+            while chunk := response.read(CHUNK_BYTES):
+                left_s = ends_s - time.monotonic()
+                if not body.takes(chunk) or left_s <= 0:
+                    return body.broken(), False
+                wire.settimeout(left_s)
+            if response.length:  # the connection ended before the answer did
+                return body.broken(), False
+            return body.reply(response.status, response.headers.get("x-trace-id", "")), not response.will_close
+        finally:
+            response.close()
+
+    def _bytes(self, request: Request) -> bytes:
+        head = b"".join(b"%b: %b\r\n" % header for header in self.headers(request))
+        return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (request.verb.encode(), request.target.encode(), head, request.body)
+
+    def _connect(self) -> socket.socket:
+        address = self.host, self.port or (443 if self.secure else 80)
+        wire = socket.create_connection(address, self.timeouts.connect_s)
+        try:
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.secure:
+                self._context = self._context or _tls_context()
+                wire = self._context.wrap_socket(wire, server_hostname=self.host)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def _take(self) -> socket.socket | None:
+        """An idle connection that the other end has not closed."""
+        while True:
+            with self._mutex:
+                if not self._idle:
+                    return None
+                wire, since_s = self._idle.pop()
+            if time.monotonic() - since_s < KEEPALIVE_S and not _readable(wire):
+                return wire
+            wire.close()
+
+    def _give_back(self, wire: socket.socket) -> None:
+        with self._mutex:
+            keep = len(self._idle) < CONNECTIONS_MAX
+            if keep:
+                self._idle.append((wire, time.monotonic()))
+        if not keep:
+            wire.close()
 
     def close(self) -> None:
         """See ``port.Transport``."""
-        self._pool.close()
+        with self._mutex:
+            idle, self._idle = self._idle, []
+        for wire, _ in idle:
+            wire.close()
 
     def after_fork(self) -> None:
         """See ``port.Transport``."""
-        _parents.append(self._pool)
-        self._pool = self._new_pool()
+        _parents.append(self._idle)
+        self._start()
 
 
 class AsyncHttpTransport(_Wire):
     """HTTP for asyncio to one base URL."""
 
     def __init__(self, url: str, timeouts: Timeouts = Timeouts()) -> None:
-        super().__init__(url, timeouts)
-        self._pool = self._new_pool()
+        import httpcore2
 
-    def _new_pool(self) -> httpcore2.AsyncConnectionPool:
-        return httpcore2.AsyncConnectionPool(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S)
+        super().__init__(url, timeouts)
+        self._library = httpcore2
+        self._not_sent = (
+            httpcore2.ConnectError,
+            httpcore2.ConnectTimeout,
+            httpcore2.PoolTimeout,
+            httpcore2.ConnectionNotAvailable,
+        )
+        self._trouble = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, TimeoutError)
+        self._start()
+
+    def _start(self) -> None:
+        context = _tls_context() if self.secure else None
+        self._pool = self._library.AsyncConnectionPool(
+            ssl_context=context, max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
+        )
 
     async def send(self, request: Request) -> Reply | Failure:
         """See ``port.AsyncTransport``."""
         body = _Body()
         try:
             async with asyncio.timeout(self.timeouts.connect_s + self.timeouts.read_s):
-                response = await self._pool.handle_async_request(self.request(request))
+                response = await self._pool.handle_async_request(self._built(request))
                 try:
                     async for chunk in response.aiter_stream():
                         if not body.takes(chunk):
                             return body.broken()
                 finally:
                     await response.aclose()
-        except _NOT_SENT as error:
+        except self._not_sent as error:
             return _failure(False, error)
-        except (*_TROUBLE, TimeoutError) as error:
+        except self._trouble as error:
             return _failure(True, error)
-        return body.reply(response)
+        trace = next((value for name, value in response.headers if name.lower() == b"x-trace-id"), b"")
+        return body.reply(response.status, trace.decode("latin-1"))
+
+    def _built(self, request: Request) -> httpcore2.Request:
+        limit_s = self.timeouts.read_s
+        return self._library.Request(
+            request.verb,
+            self._library.URL(
+                scheme=b"https" if self.secure else b"http",
+                host=self.host.encode(),
+                port=self.port,
+                target=request.target.encode(),
+            ),
+            headers=self.headers(request),
+            content=request.body,
+            extensions={
+                "timeout": {"connect": self.timeouts.connect_s, "read": limit_s, "write": limit_s, "pool": limit_s}
+            },
+        )
 
     async def close(self) -> None:
         """See ``port.AsyncTransport``."""
@@ -162,7 +244,7 @@ class AsyncHttpTransport(_Wire):
     def after_fork(self) -> None:
         """See ``port.AsyncTransport``."""
         _parents.append(self._pool)
-        self._pool = self._new_pool()
+        self._start()
 
 
 class _Body:
@@ -178,15 +260,24 @@ class _Body:
         return self._size <= BODY_LIMIT
 
     def broken(self) -> Failure:
-        return Failure(True, f"the answer was too slow or too large ({self._size} bytes so far)")
+        return Failure(True, f"the answer was cut short, too slow or too large ({self._size} bytes so far)")
 
-    def reply(self, response: httpcore2.Response) -> Reply:
-        trace = next((value for name, value in response.headers if name.lower() == b"x-trace-id"), b"")
-        return Reply(response.status, b"".join(self._parts), trace.decode("latin-1"))
+    def reply(self, status: int, trace_id: str) -> Reply:
+        return Reply(status, b"".join(self._parts), trace_id)
 
 
-def _chunks(response: httpcore2.Response) -> Iterable[bytes]:
-    yield from response.iter_stream()
+def _tls_context() -> ssl.SSLContext:
+    """The system's own certificates, for both colours."""
+    import httpcore2
+
+    return httpcore2.default_ssl_context()
+
+
+def _readable(wire: socket.socket) -> bool:
+    """An idle connection on which something came in was closed, or is out of step: either way it is of no use."""
+    poll = select.poll()
+    poll.register(wire, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _failure(sent: bool, error: BaseException) -> Failure:
