@@ -5,7 +5,10 @@
 2. ``Turns`` decides under the mutex; kernel waits and wake-ups happen outside it.
 3. The store is asked by one ticket at a time. Where the turn is not free at once, a waiter thread waits for it, and
    what it gets belongs to whoever is at the front then; with nobody there it is given back.
-4. After a fork the child starts with empty queues: the turns, locks and connections it inherited are the parent's.
+4. A process keeps the turn for a slice of ``SLICE_NS`` while others wait, if its next call comes within ``LINGER_NS`` of
+   the last: handing a lane on costs about as much as a call to a server on the same machine. A call to Kraken outlasts
+   the slice, so there the turn goes round call by call.
+5. After a fork the child starts with empty queues: the turns, locks and connections it inherited are the parent's.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Hashable
 from typing import Protocol
 
 from sealane.core.lane import Ticket, Turns
+from sealane.core.nonce import NS_PER_S
 from sealane.errors import Unavailable
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.waiters import WAITERS
@@ -26,6 +31,10 @@ from sealane.store.port import LaneStore, LaneView, Store
 
 TURN_WAIT_S = 60.0
 """How long a caller waits for its turn before it is told that the lane is busy."""
+SLICE_NS = 6_000_000
+"""How long a process may keep a contended turn over several calls."""
+LINGER_NS = 1_000_000
+"""How long it may keep it between two of them."""
 CLOCK_ASK_NS = 60_000_000_000
 """While the clock is doubted, Kraken's is asked this often."""
 
@@ -60,6 +69,8 @@ class Lane:
         self._turns = Turns()
         self._kernel_wait = False
         self._reserving = False
+        self._lingering = self._guarding = False
+        self._slice_ends_ns = self._linger_ends_ns = 0
 
     # --- nonces ---------------------------------------------------------------------------------------------------
 
@@ -129,8 +140,34 @@ class Lane:
             if not self._turns.is_held_by(owner) or not self._turns.leave(owner):
                 return
             # Inside the mutex: a lock asked for again before it is dropped would be dropped under its new holder.
-            self.store.leave()
+            if not self._linger():
+                self.store.leave()
         self._ask_store()
+
+    def _linger(self) -> bool:
+        """Mutex held: whether the turn is kept for this process's next call, for a moment."""
+        now_ns = self.clock.boot_ns()
+        if now_ns >= self._slice_ends_ns or not self.store.is_contended():
+            return False
+        self._lingering = True
+        self._linger_ends_ns = min(now_ns + LINGER_NS, self._slice_ends_ns)
+        if not self._guarding:
+            self._guarding = True
+            WAITERS.submit(self._guard)
+        return True
+
+    def _guard(self) -> None:
+        """Give the turn back when the next call did not come; ends with the slice."""
+        while True:
+            time.sleep(LINGER_NS / NS_PER_S)
+            with self._mutex:
+                now_ns = self.clock.boot_ns()
+                if self._lingering and now_ns >= self._linger_ends_ns:
+                    self._lingering = False
+                    self.store.leave()
+                if not self._lingering and now_ns >= self._slice_ends_ns:
+                    self._guarding = False
+                    return
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Give up waiting; False when the turn came in the meantime and is the ticket's."""
@@ -151,7 +188,12 @@ class Lane:
             with self._mutex:
                 if self._kernel_wait or self._turns.front is None or self._turns.held:
                     return
-                self._kernel_wait = True
+                kept, self._lingering = self._lingering, False
+                ticket = self._turns.grant() if kept else None
+                self._kernel_wait = not kept
+            if ticket is not None:
+                self._wake(ticket, asking)
+                return
             try:
                 at_once = self.store.try_enter()
             except BaseException as error:
@@ -179,11 +221,13 @@ class Lane:
             if self._turns.front is None:
                 self.store.leave()
                 return
+            self._slice_ends_ns = self.clock.boot_ns() + SLICE_NS
             ticket = self._turns.grant()
-        if ticket is not asking:
-            self._wake(ticket)
+        self._wake(ticket, asking)
 
-    def _wake(self, ticket: Ticket) -> None:
+    def _wake(self, ticket: Ticket, asking: Ticket | None = None) -> None:
+        if ticket is asking:
+            return
         try:
             ticket.wake()
         except RuntimeError:  # its event loop was closed meanwhile: nobody will ever leave this turn

@@ -52,6 +52,10 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         self._turn_lock.release()
 
+    def is_contended(self) -> bool:
+        """See ``port.LaneStore``. There is no other process."""
+        return False
+
     def draw(self, wall_ns: int, boot_ns: int) -> int:
         """See ``port.LaneStore``."""
         with self._mutex:

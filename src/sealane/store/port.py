@@ -58,6 +58,9 @@ class LaneStore(Protocol):
     def leave(self) -> None:
         """Turn held: end it."""
 
+    def is_contended(self) -> bool:
+        """Turn held: whether another process waits for it."""
+
     def draw(self, wall_ns: int, boot_ns: int) -> int:
         """The next nonce, stored."""
 

@@ -66,6 +66,14 @@ class TurnFile:
         if self._fds is not None:
             self._disk.unlock(self._fds[0])
 
+    def is_contended(self) -> bool:
+        """See ``port.LaneStore``: whoever waits holds ``L.next``, or waits for it."""
+        upcoming = self._opened()[1]
+        if not self._disk.try_lock(upcoming):
+            return True
+        self._disk.unlock(upcoming)
+        return False
+
     def read(self) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
         self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES))
