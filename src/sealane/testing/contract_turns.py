@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from sealane.store.port import LaneStore
@@ -63,6 +64,23 @@ class TurnContract(ContractBase):
 
         run_threads([work] * 4)
         assert len(turns) == 100
+
+    def test_a_holder_sees_that_it_is_waited_for(self, tmp_path: Path) -> None:
+        """So that it can let another process have its turn; and looking disturbs nobody."""
+        self.needs(self.between_processes, "there is no other process that could wait")
+        one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
+        assert one.try_enter()
+        assert not one.is_contended()
+        waiter, granted = self._wait_on_thread(other)
+        limit = time.monotonic() + PATIENCE_S
+        while not one.is_contended():
+            assert time.monotonic() < limit, "somebody waits, and the holder does not see it"
+        assert not granted.is_set()
+        one.leave()
+        waiter.join(PATIENCE_S)
+        assert granted.is_set()
+        assert not other.is_contended()
+        other.leave()
 
     def test_close_ends_the_turn(self, tmp_path: Path) -> None:
         """A lane that let go of everything holds nobody up, and can be entered again."""

@@ -8,7 +8,7 @@ A history is a list of steps, each with a seed of its own, so that leaving steps
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sealane.testing.file_world import FOLDER, HOUR_S, LANE, SPOTTED_S, FileWorld, MakeStore, SimProcess
 
@@ -20,10 +20,13 @@ Step = tuple[str, int]
 Act = Callable[[FileWorld, random.Random], None]
 
 
-def history(seed: int) -> list[Step]:
-    """The steps of one history."""
+def history(seed: int, among: Sequence[str] | None = None) -> list[Step]:
+    """The steps of one history, all from ``among``, by default any."""
     rng = random.Random(seed)
-    return [(rng.choice(_NAMES), rng.getrandbits(32)) for _ in range(rng.randint(4, STEPS_MAX))]
+    names = among or STEPS
+    weights = [_WEIGHED[name][0] for name in names]
+    chosen = rng.choices(names, weights, k=rng.randint(4, STEPS_MAX))
+    return [(name, rng.getrandbits(32)) for name in chosen]
 
 
 def play(seed: int, steps: list[Step], make_store: MakeStore) -> FileWorld:
@@ -31,7 +34,7 @@ def play(seed: int, steps: list[Step], make_store: MakeStore) -> FileWorld:
     world = FileWorld(seed, make_store)
     try:
         for name, step_seed in steps:
-            _ACTS[name](world, random.Random(step_seed))
+            _WEIGHED[name][1](world, random.Random(step_seed))
             world.alive()
     except AssertionError as error:
         raise AssertionError("\n".join([*world.log, f"seed {seed}: {error}"])) from error
@@ -234,31 +237,35 @@ def _trouble(world: FileWorld, rng: random.Random) -> None:
     world.say("the disk works again")
 
 
-_WEIGHTS: dict[Act, int] = {
-    _pass_time: 4,
-    _draw: 10,
-    _draw_and_reserve: 3,
-    _reserve: 2,
-    _turn: 4,
-    _raise_floor: 4,
-    _in_the_midst(lambda world, rng, process: world.kill(process)): 5,
-    _in_the_midst(lambda world, rng, process: world.power_loss(rng)): 5,
-    _in_the_midst(_another): 6,
-    _kill: 2,
-    _kill_all: 1,
-    lambda world, rng: world.power_loss(rng): 4,
-    _close: 2,
-    _step_clock: 6,
-    _confirm: 1,
-    _remount: 2,
-    _spoil: 3,
-    _touch: 1,
-    _older_copy: 3,
-    _harm_mark: 1,
-    _remove_all: 1,
-    _remove_turn: 1,
-    _older_file: 1,
-    _trouble: 3,
+def _power_loss(world: FileWorld, rng: random.Random) -> None:
+    world.power_loss(rng)
+
+
+_WEIGHED: dict[str, tuple[int, Act]] = {
+    "time passes": (4, _pass_time),
+    "draw": (10, _draw),
+    "draw and reserve": (3, _draw_and_reserve),
+    "reserve": (2, _reserve),
+    "turn": (4, _turn),
+    "floor": (4, _raise_floor),
+    "killed in the midst": (5, _in_the_midst(lambda world, rng, process: world.kill(process))),
+    "power lost in the midst": (5, _in_the_midst(lambda world, rng, process: world.power_loss(rng))),
+    "another in the midst": (6, _in_the_midst(_another)),
+    "kill": (2, _kill),
+    "kill all": (1, _kill_all),
+    "power lost": (4, _power_loss),
+    "close": (2, _close),
+    "clock set": (6, _step_clock),
+    "clock confirmed": (1, _confirm),
+    "mounted anew": (2, _remount),
+    "file spoiled": (3, _spoil),
+    "file touched": (1, _touch),
+    "older copy": (3, _older_copy),
+    "mark spoiled": (1, _harm_mark),
+    "all removed": (1, _remove_all),
+    "turn removed": (1, _remove_turn),
+    "older file": (1, _older_file),
+    "disk trouble": (3, _trouble),
 }
-_ACTS: dict[str, Act] = {f"{index}": act for index, act in enumerate(_WEIGHTS)}
-_NAMES = [name for name, weight in zip(_ACTS, _WEIGHTS.values(), strict=True) for _ in range(weight)]
+STEPS = tuple(_WEIGHED)
+"""The names of all steps."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import select
 import socket
 import ssl
@@ -111,18 +112,16 @@ class HttpTransport(_Wire):
 
     def _exchange(self, wire: socket.socket, request: Request) -> tuple[Reply | Failure, bool]:
         """One request in one piece, and its answer; also whether the connection can be used again."""
-        ends_s = time.monotonic() + self.timeouts.read_s
+        answer_in = _Within(wire, time.monotonic() + self.timeouts.read_s)
         wire.settimeout(self.timeouts.read_s)
         wire.sendall(self._bytes(request))
-        response = http.client.HTTPResponse(wire, method=request.verb)
+        response = http.client.HTTPResponse(answer_in, method=request.verb)  # type: ignore[arg-type]
         try:
             response.begin()
             body = _Body()
             while chunk := response.read(CHUNK_BYTES):
-                left_s = ends_s - time.monotonic()
-                if not body.takes(chunk) or left_s <= 0:
+                if not body.takes(chunk):
                     return body.broken(), False
-                wire.settimeout(left_s)
             if response.length:  # the connection ended before the answer did
                 return body.broken(), False
             return body.reply(response.status, response.headers.get("x-trace-id", "")), not response.will_close
@@ -176,6 +175,26 @@ class HttpTransport(_Wire):
         """See ``port.Transport``."""
         _parents.append(self._idle)
         self._start()
+
+
+class _Within(io.RawIOBase):
+    """A socket's incoming bytes up to a point in time: however slowly they drip, head and body end by then."""
+
+    def __init__(self, wire: socket.socket, ends_s: float) -> None:
+        self._wire, self._ends_s = wire, ends_s
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        left_s = self._ends_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the answer took too long")
+        self._wire.settimeout(left_s)
+        return self._wire.recv_into(buffer)
 
 
 class AsyncHttpTransport(_Wire):
@@ -260,7 +279,7 @@ class _Body:
         return self._size <= BODY_LIMIT
 
     def broken(self) -> Failure:
-        return Failure(True, f"the answer was cut short, too slow or too large ({self._size} bytes so far)")
+        return Failure(True, f"the answer was cut short or too large ({self._size} bytes so far)")
 
     def reply(self, status: int, trace_id: str) -> Reply:
         return Reply(status, b"".join(self._parts), trace_id)
