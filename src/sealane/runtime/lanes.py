@@ -6,8 +6,8 @@
 3. The store is asked by one ticket at a time. Where the turn is not free at once, a waiter thread waits for it, and
    what it gets belongs to whoever is at the front then; with nobody there it is given back.
 4. A process keeps the turn for a slice of ``SLICE_NS`` while others wait, if its next call comes within ``LINGER_NS``
-   of the last: handing a lane on costs about as much as a call to a server on the same machine. A call to Kraken outlasts
-   the slice, so there the turn goes round call by call.
+   of the last: handing a lane on costs about as much as a call to a server on the same machine. A call to Kraken takes
+   longer than a slice, so there the turn goes round call by call.
 5. After a fork the child starts with empty queues: the turns, locks and connections it inherited are the parent's.
 """
 
