@@ -27,7 +27,7 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.recovery import LOCKOUT_S, Again, Jump, KeyState, recover
 from sealane.core.signing import Request, public_request
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
-from sealane.errors import InDoubt, Quarantined, Refused, SealaneError, Unavailable
+from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SealaneError, Unavailable
 
 READ_RETRY_S = 2.0
 """Reads in doubt are repeated until this long after the first of them failed."""
@@ -297,11 +297,19 @@ def _exchange(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Ver
         verdict = judge((yield Exchange(request)))
         after = yield from _after(row, key, verdict)
     finally:  # where the caller was interrupted with the request on the wire, a write stays in doubt
-        if after != key:
+        yield from _close_record(caller, row, after, changed=after != key, sent_ns=sent_ns)
+    return nonce, verdict
+
+
+def _close_record(caller: Caller, row: Method, after: KeyState, *, changed: bool, sent_ns: int) -> Flow[None]:
+    """Where the end cannot be noted, the caller still hears it, and the standing record fences the key's next write."""
+    try:
+        if changed:
             yield SaveKey(caller.fingerprint, after)
         if row.write:
             yield Record(None, sent_ns)
-    return nonce, verdict
+    except NotDurable as error:
+        yield Tell(events.EndNotNoted(caller.account, row.name, str(error)))
 
 
 def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:

@@ -66,4 +66,13 @@ class CallRepeated:
     detail: str
 
 
-Event = CallSettled | NonceRefused | LaneJumped | KeyQuarantined | UnfinishedTurnFound | CallRepeated
+@dataclass(frozen=True, slots=True)
+class EndNotNoted:
+    """A request came to its end, and the store could not take it: the key's next write will be fenced for nothing."""
+
+    account: str
+    method: str
+    detail: str
+
+
+Event = CallSettled | NonceRefused | LaneJumped | KeyQuarantined | UnfinishedTurnFound | CallRepeated | EndNotNoted

@@ -46,10 +46,10 @@ class Desk:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""
         try:
             record = self.lane.store.read_turn()
+            return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.asks_clock())
         except BaseException:
             self.lane.leave(self.owner)
             raise
-        return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.asks_clock())
 
 
 _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {

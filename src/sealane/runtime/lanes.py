@@ -26,7 +26,7 @@ from sealane.core.lane import Ticket, Turns
 from sealane.core.nonce import NS_PER_S
 from sealane.errors import Unavailable
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
-from sealane.runtime.waiters import WAITERS
+from sealane.runtime.waiters import TIDIERS, WAITERS
 from sealane.store.port import LaneStore, LaneView, Store
 
 TURN_WAIT_S = 60.0
@@ -70,6 +70,7 @@ class Lane:
         self._kernel_wait = False
         self._reserving = False
         self._lingering = self._guarding = False
+        self._closing = False
         self._slice_ends_ns = self._linger_ends_ns = 0
 
     # --- nonces ---------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Lane:
             self.issued += 1
         if self.store.reserve_due and not self._reserving:
             self._reserving = True
-            WAITERS.submit(self._reserve)
+            TIDIERS.submit(self._reserve)
         return nonce
 
     def _reserve(self) -> None:
@@ -143,6 +144,7 @@ class Lane:
             if not self._linger():
                 self.store.leave()
         self._ask_store()
+        self._close_if_due()
 
     def _linger(self) -> bool:
         """Mutex held: whether the turn is kept for this process's next call, for a moment."""
@@ -153,7 +155,7 @@ class Lane:
         self._linger_ends_ns = min(now_ns + LINGER_NS, self._slice_ends_ns)
         if not self._guarding:
             self._guarding = True
-            WAITERS.submit(self._guard)
+            TIDIERS.submit(self._guard)
         return True
 
     def _guard(self) -> None:
@@ -167,7 +169,8 @@ class Lane:
                     self.store.leave()
                 if not self._lingering and now_ns >= self._slice_ends_ns:
                     self._guarding = False
-                    return
+                    break
+        self._close_if_due()
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Give up waiting; False when the turn came in the meantime and is the ticket's."""
@@ -196,9 +199,12 @@ class Lane:
                 return
             try:
                 at_once = self.store.try_enter()
-            except BaseException as error:
+            except Exception as error:
                 self._fail(error)
                 continue
+            except BaseException:  # an interrupt of this thread alone: another goes on asking for the others
+                WAITERS.submit(self._wait_for_store)
+                raise
             if at_once:
                 self._granted(asking)
             else:
@@ -208,7 +214,7 @@ class Lane:
     def _wait_for_store(self) -> None:
         try:
             self.store.wait_enter()
-        except BaseException as error:
+        except Exception as error:
             self._fail(error)
             self._ask_store()
             return
@@ -220,10 +226,14 @@ class Lane:
             self._kernel_wait = False
             if self._turns.front is None:
                 self.store.leave()
-                return
-            self._slice_ends_ns = self.clock.boot_ns() + SLICE_NS
-            ticket = self._turns.grant()
-        self._wake(ticket, asking)
+                ticket = None
+            else:
+                self._slice_ends_ns = self.clock.boot_ns() + SLICE_NS
+                ticket = self._turns.grant()
+        if ticket is None:
+            self._close_if_due()
+        else:
+            self._wake(ticket, asking)
 
     def _wake(self, ticket: Ticket, asking: Ticket | None = None) -> None:
         if ticket is asking:
@@ -246,6 +256,23 @@ class Lane:
             ticket.error = error
             self._wake(ticket)
 
+    def close(self) -> None:
+        """Let go of the store's files; where the turn is held or asked for, once that is over."""
+        self._closing = True
+        self._close_if_due()
+
+    def reopen(self) -> None:
+        """Somebody uses the lane again."""
+        self._closing = False
+
+    def _close_if_due(self) -> None:
+        if not self._closing:
+            return
+        with self._mutex:
+            if self._closing and not (self._kernel_wait or self._turns.front or self._lingering):
+                self._closing = False
+                self.store.close()
+
     def after_fork(self) -> None:
         """In a forked child: nothing that the parent holds is ours."""
         self._start()
@@ -265,6 +292,8 @@ class Forkable(Protocol):
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _lanes: dict[tuple[str, str], tuple[Lane, int]] = {}
+_closed: weakref.WeakValueDictionary[tuple[str, str], Lane] = weakref.WeakValueDictionary()
+"""Lanes without users, which calls under way may still hold: whoever opens one again meets them in the same queue."""
 _lanes_mutex = threading.Lock()
 
 
@@ -274,7 +303,8 @@ def open_lane(store: Store, name: str, unit_ns: int = 1) -> Lane:
     with _lanes_mutex:
         lane, users = _lanes.get(key, (None, 0))
         if lane is None:
-            lane = Lane(store.lane(name, unit_ns))
+            lane = _closed.get(key) or Lane(store.lane(name, unit_ns))
+            lane.reopen()
         _lanes[key] = lane, users + 1
         return lane
 
@@ -290,7 +320,8 @@ def close_lane(store: Store, lane: Lane) -> None:
             _lanes[key] = lane, users - 1
             return
         del _lanes[key]
-    lane.store.close()
+        _closed[key] = lane
+    lane.close()
 
 
 def rebuilt_after_fork(thing: Forkable) -> None:

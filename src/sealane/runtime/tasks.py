@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sealane.core import call
 from sealane.core.lane import Ticket
@@ -61,31 +61,38 @@ async def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: AsyncTrans
             effect = flow.send(answer) if trouble is None else flow.throw(trouble)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        if isinstance(effect, call.Exchange):
-            sending = asyncio.ensure_future(transport.send(effect.request))
-            try:
-                answer, trouble = await asyncio.shield(sending), None
-            except asyncio.CancelledError:
-                _leave_to_itself(flow, desk, sending)
-                raise
-            except BaseException as error:
-                trouble = error
-            continue
+        pending = _begun(effect, desk, transport)
         try:
-            answer, trouble = await _perform(effect, desk, turn_wait_s), None
+            if pending is None:
+                answer, trouble = await _perform(effect, desk, turn_wait_s), None
+            else:
+                answer, trouble = await asyncio.shield(pending), None
+        except asyncio.CancelledError as error:
+            if pending is not None and not pending.done():
+                _leave_to_itself(flow, desk, pending)
+                raise
+            trouble = error
         except BaseException as error:
             trouble = error
+
+
+def _begun(
+    effect: call.Effect, desk: Desk | PublicDesk, transport: AsyncTransport
+) -> asyncio.Future[Reply | Failure] | asyncio.Future[object] | None:
+    """What goes on though its caller is cancelled: a request on the wire, and a thread that waits for the disk."""
+    if isinstance(effect, call.Exchange):
+        return asyncio.ensure_future(transport.send(effect.request))
+    if isinstance(desk, Desk) and _waits_for_disk(effect, desk):
+        return asyncio.ensure_future(asyncio.to_thread(desk.perform, effect))
+    return None
 
 
 async def _perform(effect: call.Effect, desk: Desk | PublicDesk, turn_wait_s: float) -> object:
     if isinstance(effect, call.Sleep):
         return await asyncio.sleep(effect.seconds)
-    if isinstance(desk, Desk):
-        if isinstance(effect, call.Enter):
-            await enter(desk.lane, desk.owner, turn_wait_s)
-            return desk.entered()
-        if _waits_for_disk(effect, desk):
-            return await asyncio.to_thread(desk.perform, effect)
+    if isinstance(effect, call.Enter) and isinstance(desk, Desk):
+        await enter(desk.lane, desk.owner, turn_wait_s)
+        return desk.entered()
     return desk.perform(effect)
 
 
@@ -93,12 +100,12 @@ def _waits_for_disk(effect: call.Effect, desk: Desk) -> bool:
     return isinstance(effect, call.SaveKey) or (isinstance(effect, call.Draw) and desk.lane.must_sync())
 
 
-def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, sending: asyncio.Future[Reply | Failure]) -> None:
+def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, pending: asyncio.Future[Any]) -> None:
     """The caller is gone and its request is on the wire: see it to its end in the background."""
 
     async def finish() -> None:
         try:
-            answer: object = await sending
+            answer: object = await pending
         except BaseException as error:
             _wind_up(flow, desk, None, error)
             raise

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 WAITERS_MAX = 64
 """Lanes whose turn can be awaited at the same time in one process; further ones queue for a thread."""
+TIDIERS_MAX = 8
 
 logger = logging.getLogger("sealane")
 
@@ -52,6 +53,13 @@ class WaiterPool:
             with mutex:
                 self._busy -= 1
 
+    def after_fork(self) -> None:
+        """In a forked child, which has none of the threads: start over."""
+        self._reset()
+
 
 WAITERS = WaiterPool()
-os.register_at_fork(after_in_child=WAITERS._reset)  # a fork copies no threads: start over
+TIDIERS = WaiterPool(TIDIERS_MAX)
+"""For jobs that end by themselves within moments, and must not queue behind those that wait for others."""
+os.register_at_fork(after_in_child=WAITERS.after_fork)
+os.register_at_fork(after_in_child=TIDIERS.after_fork)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -19,6 +20,16 @@ except ImportError as missing:  # pragma: no cover - not a POSIX system
     ) from missing
 
 
+LOCK_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
+UNLOCK = fcntl.LOCK_UN
+
+
+def write_all(disk: Disk, fd: int, content: bytes, offset: int = 0) -> None:
+    """Write all of it, or raise OSError."""
+    if disk.write(fd, content, offset) != len(content):
+        raise OSError(f"only a part of {len(content)} bytes was written")
+
+
 class Disk(Protocol):
     """Files by descriptor. Every verb raises OSError as the operating system does."""
 
@@ -28,11 +39,11 @@ class Disk(Protocol):
     def close(self, fd: int) -> None:
         """Close; a lock held through the descriptor ends with its last copy."""
 
-    def read(self, fd: int, size: int) -> bytes:
-        """Up to ``size`` bytes from the start."""
+    def read(self, fd: int, size: int, offset: int, /) -> bytes:
+        """Up to ``size`` bytes from ``offset``."""
 
-    def write(self, fd: int, content: bytes, offset: int = 0) -> None:
-        """All of ``content`` in place."""
+    def write(self, fd: int, content: bytes, offset: int, /) -> int:
+        """Write in place; returns how many bytes were written."""
 
     def cut(self, fd: int, size: int) -> None:
         """Drop what lies behind ``size`` bytes."""
@@ -42,6 +53,9 @@ class Disk(Protocol):
 
     def sync_folder(self, folder: Path) -> None:
         """Make the folder's names survive power loss, creating the folder where it is missing."""
+
+    def flock(self, fd: int, operation: int, /) -> None:
+        """The kernel's own verb, for the hot path: LOCK_EX | LOCK_NB (BlockingIOError where it is taken) or LOCK_UN."""
 
     def lock(self, fd: int) -> None:
         """Wait for the exclusive lock."""
@@ -78,20 +92,14 @@ class OsDisk:
     """The real one. The hot verbs are the operating system's own functions, bound once."""
 
     close: Callable[[int], None] = staticmethod(os.close)
+    read: Callable[[int, int, int], bytes] = staticmethod(os.pread)
+    write: Callable[[int, bytes, int], int] = staticmethod(os.pwrite)
+    flock: Callable[[int, int], None] = staticmethod(fcntl.flock)
     pause: Callable[[float], None] = staticmethod(time.sleep)
 
     def open(self, path: Path) -> int:
         """See Disk."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def read(self, fd: int, size: int) -> bytes:
-        """See Disk."""
-        return os.pread(fd, size, 0)
-
-    def write(self, fd: int, content: bytes, offset: int = 0) -> None:
-        """See Disk."""
-        if os.pwrite(fd, content, offset) != len(content):
-            raise OSError(f"only a part of {len(content)} bytes was written")
 
     def cut(self, fd: int, size: int) -> None:
         """See Disk."""
@@ -106,7 +114,11 @@ class OsDisk:
 
     def sync_folder(self, folder: Path) -> None:
         """See Disk."""
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            self.sync_folder(folder.parent)
+            with contextlib.suppress(FileExistsError):  # another process was faster; or it is a file, told below
+                folder.mkdir()
+            self.sync_folder(folder.parent)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -140,7 +152,7 @@ class OsDisk:
         """See Disk."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return os.pread(fd, size, 0)
@@ -155,7 +167,7 @@ class OsDisk:
         """See Disk."""
         try:
             return max(0, wall_ns - path.stat().st_mtime_ns) / 1e9
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def boot_id(self) -> str:

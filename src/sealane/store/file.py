@@ -64,7 +64,7 @@ class FileLane:
         self.name = name
         self._disk, self._folder = disk, store.folder
         self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
-        self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self))
+        self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
         self.is_contended = self._turns.is_contended
         self.read_turn, self.write_turn = self._turns.read, self._turns.write
@@ -98,9 +98,11 @@ class FileLane:
             self._disk.sync_folder(path.parent)
             fd = self._disk.open(path)
             try:
-                sequence, _ = read_slots(self._disk.read(fd, 2 * SLOT_BYTES))
+                sequence, _ = read_slots(self._disk.read(fd, 2 * SLOT_BYTES, 0))
                 write_slots(self._disk, fd, state, sequence)
                 self._disk.sync(fd)
+                if not sequence:  # a new file: its name has to last too
+                    self._disk.sync_folder(path.parent)
             finally:
                 self._disk.close(fd)
         except OSError as error:

@@ -3,8 +3,9 @@
 1. A good nonce file wins; other numbers can only raise it.
 2. The high-water mark counts when the machine booted or the volume was mounted anew since it was written (then the
    file may have lost what was not synced), and when the file is bad.
-3. Files of older programs (``kraken_nonce.txt``, ``kraken_nonce_<user>.txt``) and the global lane's file always
-   count: an account may have come from there. Every lane's file counts for a new lane, a bad file and the global lane.
+3. Files of older programs (``kraken_nonce.txt``, ``kraken_nonce_<user>.txt``) and the global lane always count: an
+   account may have come from there. Every lane counts for a new lane, a bad file and the global lane. A lane counts by
+   its file, and by its mark where that file is bad or of another boot or mount.
 4. ``KRAKEN_LAST_NONCE`` counts only where there is no good file. With nothing at all the clock decides.
 """
 
@@ -17,10 +18,11 @@ from pathlib import Path
 
 from sealane.core.nonce import parse_nonce
 from sealane.store.disk import Disk
-from sealane.store.mark import Era, Mark
+from sealane.store.mark import Era, Mark, load_mark
+from sealane.store.slots import SLOT_BYTES
 
 GLOBAL_LANE = "kraken_global_nonce"
-LANE_FILE = re.compile(r"(kraken_global_nonce|kraken_key_[0-9a-f]+)\.txt")
+LANE_FILE = re.compile(r"(kraken_global_nonce|kraken_key_[0-9a-f]+)\.(txt|mark)")
 OLDER_FILE = re.compile(r"kraken_nonce(_.+)?\.txt")
 NONCE_BYTES = 64
 """More than any nonce needs: what is longer is no nonce file."""
@@ -63,33 +65,45 @@ class Floors:
     env_floor: int
     unit_ns: int
 
-    def start(self, content: bytes, mark: Mark, era: Era) -> Start:
-        """Apply the rules at the head of this file to the lane's own content and mark."""
-        stored = self._own(content, mark)
+    def start(self, content: bytes, mark: Mark, era: Era, *, new: bool) -> Start:
+        """Apply the rules at the head of this file to the lane's own content and mark; ``new`` is a file just made."""
+        stored = self._own(content, quiet=new and not mark.number)
         found: list[Start] = []
         if stored:
             found.append(Start(stored, "file"))
-        if not stored or not era.known or (mark.boot, mark.mount) != (era.boot, era.mount):
+        if not stored or not mark.is_of(era):
             found.append(Start(mark.number, "mark"))
         found += [Start(number, "older file") for number in known_numbers(self.disk, self.folder, OLDER_FILE)]
-        found += [Start(number, "another lane") for number in self._other_lanes(every=not stored)]
+        found += [Start(number, "another lane") for number in self._other_lanes(era, every=not stored)]
         if not stored:
             found.append(Start(self.env_floor, "KRAKEN_LAST_NONCE"))
         best = max(found, key=lambda start: start.floor)
         return best if best.floor else Start(0, "clock")
 
-    def _own(self, content: bytes, mark: Mark) -> int:
+    def _own(self, content: bytes, *, quiet: bool) -> int:
         """The number in the lane's own file, 0 where it is missing or bad."""
         try:
             return parse_nonce(content)
         except ValueError as error:
-            if content or mark.number:
+            if not quiet:
                 path = self.folder / f"{self.name}.txt"
                 logger.warning("Could not load persisted nonce: %s holds %r (%s)", path, content[:24], error)
             return 0
 
-    def _other_lanes(self, *, every: bool) -> list[int]:
+    def _other_lanes(self, era: Era, *, every: bool) -> list[int]:
         """Numbers beyond this lane's size come from a finer unit and say nothing of a key kept to a coarser one."""
-        names = LANE_FILE if every or self.name == GLOBAL_LANE else re.compile(re.escape(f"{GLOBAL_LANE}.txt"))
+        matches = (LANE_FILE.fullmatch(name) for name in self.disk.names(self.folder))
+        lanes = {match[1] for match in matches if match} - {self.name}
+        if not every and self.name != GLOBAL_LANE:
+            lanes &= {GLOBAL_LANE}
         largest = 10 ** (_DIGITS.get(self.unit_ns, _DIGITS[1]) + _SPARE_DIGITS)
-        return [number for number in known_numbers(self.disk, self.folder, names) if number < largest]
+        return [number for lane in sorted(lanes) if 0 < (number := self._reached(lane, era)) < largest]
+
+    def _reached(self, lane: str, era: Era) -> int:
+        """The highest number that another lane may have issued."""
+        mark = load_mark(self.disk.content(self.folder / f"{lane}.mark", 2 * SLOT_BYTES))
+        try:
+            stored = parse_nonce(self.disk.content(self.folder / f"{lane}.txt", NONCE_BYTES) or b"")
+        except ValueError:
+            return mark.number
+        return stored if mark.is_of(era) else max(stored, mark.number)

@@ -22,7 +22,8 @@ from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 
 WINDOW_S = 3
 """How far ahead of the clock the mark is set; half of it later it is due again."""
-AHEAD_UNITS = 1_000_000
+AHEAD_NS = 10_000_000
+AHEAD_UNITS_MIN = 100
 """How far ahead of the nonce it is set while the nonce itself is ahead of the clock, where nonces rise by one."""
 
 
@@ -48,6 +49,10 @@ class Mark:
     mount: str
     offset_ns: int | None
 
+    def is_of(self, era: Era) -> bool:
+        """Whether it was written in this era, so that the lane's own file has lost nothing since."""
+        return era.known and (self.boot, self.mount) == (era.boot, era.mount)
+
 
 def load_mark(content: bytes | None) -> Mark:
     """The mark that the file's content holds; number 0 where there is none."""
@@ -71,20 +76,25 @@ def extend_mark(
     unit_ns: int,
     offset_ns: int | None,
     lock: Callable[[int], None],
+    first: bool,
 ) -> tuple[int, int]:
     """Set the mark above ``nonce``, durably; returns the mark and the nonce at which it is due again.
 
-    ``nonce`` and ``now`` are in units of ``unit_ns``. Raises OSError where it cannot be made durable.
+    ``first`` is True until a process succeeded once. ``nonce`` and ``now`` are in units of ``unit_ns``. Raises OSError
+    where it cannot be made durable.
     """
     window = WINDOW_S * NS_PER_S // unit_ns
     fd = disk.open(path)
     try:
         lock(fd)
-        sequence, document = read_slots(disk.read(fd, 2 * SLOT_BYTES))
-        target = min(max(now + window, nonce + min(window, AHEAD_UNITS), _number(document)), MAX_NONCE)
+        sequence, document = read_slots(disk.read(fd, 2 * SLOT_BYTES, 0))
+        ahead = max(AHEAD_NS // unit_ns, AHEAD_UNITS_MIN)
+        target = min(max(now + window, nonce + ahead, _number(document)), MAX_NONCE)
         text = {"mark": target, "boot": era.boot, "mount": era.mount, "offset_ns": offset_ns}
         write_slots(disk, fd, text, sequence)
         disk.sync(fd)
+        if first or not sequence:  # the file may be new: its name has to last too
+            disk.sync_folder(path.parent)
     finally:
         disk.close(fd)
     return target, target - (target - nonce) // 2

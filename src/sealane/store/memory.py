@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from sealane.core.nonce import ClockGuard, next_nonce
+from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
+from sealane.errors import SettingsError
 from sealane.store.port import LaneView
 
 
@@ -21,18 +22,22 @@ class MemoryStore:
 
     def lane(self, name: str, unit_ns: int = 1) -> MemoryLane:
         """See ``port.Store``."""
-        return self._lanes.setdefault(name, MemoryLane(name, unit_ns))
+        if name not in self._lanes:
+            # Like the file store: a new lane starts above all there are, but for those of a finer unit.
+            floor = max((lane.last() for lane in self._lanes.values() if lane.unit_ns >= unit_ns), default=0)
+            self._lanes[name] = MemoryLane(name, unit_ns, floor)
+        return self._lanes[name]
 
 
 class MemoryLane:
     """One lane; see ``port.LaneStore``."""
 
-    def __init__(self, name: str, unit_ns: int) -> None:
+    def __init__(self, name: str, unit_ns: int, floor: int = 0) -> None:
         self.name = name
         self.loaded_from = "clock"
         self.reserve_due = False
-        self._unit_ns = unit_ns
-        self._last = 0
+        self.unit_ns = unit_ns
+        self._last = floor
         self._stored_ns = 0
         self._turn: Mapping[str, object] = {}
         self._keys: dict[str, Mapping[str, object]] = {}
@@ -60,7 +65,7 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         with self._mutex:
             self._doubted = not self._guard.follows(wall_ns, boot_ns)
-            self._last = next_nonce(self._last, 0 if self._doubted else wall_ns // self._unit_ns)
+            self._last = next_nonce(self._last, 0 if self._doubted else wall_ns // self.unit_ns)
             self._stored_ns = wall_ns
             return self._last
 
@@ -77,6 +82,8 @@ class MemoryLane:
 
     def raise_floor(self, floor: int) -> int:
         """See ``port.LaneStore``."""
+        if floor >= MAX_NONCE:
+            raise SettingsError(f"a floor of {floor} leaves no nonce: the largest that Kraken takes is {MAX_NONCE}")
         with self._mutex:
             self._last = max(self._last, floor)
             return self._last

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sealane.core.nonce import ClockGuard, next_nonce, parse_nonce
-from sealane.errors import NotDurable
-from sealane.store.disk import Disk
+from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce, parse_nonce
+from sealane.errors import NotDurable, SettingsError
+from sealane.store.disk import LOCK_NOW, UNLOCK, Disk
 from sealane.store.floors import NONCE_BYTES, Floors
 from sealane.store.mark import Era, extend_mark, load_mark
 from sealane.store.slots import SLOT_BYTES
@@ -61,41 +61,46 @@ class NonceFile:
         self._mark_path = path.with_suffix(".mark")
         self._guard = ClockGuard()
         self._last = 0  # the highest number the lane is known to have issued, or has to stay above
-        self._raw = b""  # the file's content when it held self._last
+        self._raw: bytes | None = None  # what this process wrote last since it opened the file
         self._mark = self._due_at = 0
-        self._checked_ns = 0
+        self._check_at_ns = 0
         self._mutex = threading.Lock()
         self._open: _Open | None = None
 
     def draw(self, wall_ns: int, boot_ns: int) -> int:
-        """See ``port.LaneStore``."""
+        """See ``port.LaneStore``. The hot path: one pass over the rules, with the rare cases called out."""
         with self._mutex:
             try:
-                opened = self._locked(wall_ns)
+                opened = self._locked(boot_ns)
                 try:
+                    raw = self._disk.read(opened.fd, NONCE_BYTES, 0)
+                    last = self._last if raw == self._raw else self._understood(raw)
                     now = wall_ns // self._unit_ns if self._follows(wall_ns, boot_ns) else 0
-                    nonce = next_nonce(self._stored(opened.fd), now)
-                    self._put(opened, nonce, now)
+                    nonce = next_nonce(last, now)
+                    self._put(opened, raw, nonce, now)
                 finally:
-                    self._disk.unlock(opened.fd)
+                    self._disk.flock(opened.fd, UNLOCK)
             except OSError as error:
                 raise not_durable(error, self.path) from error
             return nonce
 
     def raise_floor(self, floor: int) -> int:
         """See ``port.LaneStore``."""
+        if floor >= MAX_NONCE:
+            raise SettingsError(f"a floor of {floor} leaves no nonce: the largest that Kraken takes is {MAX_NONCE}")
         with self._mutex:
             try:
-                opened = self._locked(0)
+                opened = self._locked(None)
                 try:
-                    last = self._stored(opened.fd)
-                    if floor > last:
-                        self._put(opened, floor, 0)
+                    raw = self._disk.read(opened.fd, NONCE_BYTES, 0)
+                    stands = max(floor, self._last if raw == self._raw else self._understood(raw))
+                    if stands:  # also where it stands already: it may have been burned before a mark covered it
+                        self._put(opened, raw, stands, 0)
                 finally:
-                    self._disk.unlock(opened.fd)
+                    self._disk.flock(opened.fd, UNLOCK)
             except OSError as error:
                 raise not_durable(error, self.path) from error
-            return max(floor, last)
+            return stands
 
     def must_sync(self, wall_ns: int) -> bool:
         """See ``port.LaneStore``."""
@@ -105,7 +110,7 @@ class NonceFile:
         """See ``port.LaneStore``. Runs beside draws: it holds neither of their locks while the disk works."""
         opened = self._open
         self.reserve_due = False
-        if opened is None:
+        if opened is None or self._raw is None:  # rule 3 of the mark: the file is written first
             return
         now = 0 if self.clock_doubted else wall_ns // self._unit_ns
         try:
@@ -136,6 +141,10 @@ class NonceFile:
                 self._due_at = 0  # so that the new reference reaches the mark with the next draw
             return not self.clock_doubted
 
+    def look_again(self) -> None:
+        """Have the next draw look whether the file is still the one: a turn begins."""
+        self._check_at_ns = 0
+
     def close(self) -> None:
         """Let go of the file; what is known of it stays."""
         with self._mutex:
@@ -156,25 +165,24 @@ class NonceFile:
                 logger.warning("the clock leaped forward; nonces in %s go on from the last one", self.path)
         return follows
 
-    def _stored(self, fd: int) -> int:
-        """Draw lock held: the highest number issued so far, or a floor above it."""
-        raw = self._disk.read(fd, NONCE_BYTES)
-        if raw == self._raw:
-            return self._last
+    def _understood(self, raw: bytes) -> int:
+        """Draw lock held: the highest number issued so far, by a content that this process did not write."""
         try:
             return max(parse_nonce(raw), self._last)
         except ValueError as error:
             floor = max(self._last, self.stored_mark())
-            if self._raw:
+            if self._raw is not None:
                 logger.warning("%s was spoiled while in use (%s); going on above %d", self.path, error, floor)
             return floor
 
-    def _put(self, opened: _Open, nonce: int, now: int) -> None:
+    def _put(self, opened: _Open, before: bytes, nonce: int, now: int) -> None:
         """Draw lock held: write the number, then see to the mark. An error here leaves the number burned."""
         text = b"%d" % nonce
-        self._disk.write(opened.fd, text)
-        if len(text) != len(self._raw):
-            self._disk.cut(opened.fd, len(text))
+        size = len(text)
+        if self._disk.write(opened.fd, text, 0) != size:
+            raise OSError(f"only a part of {size} bytes was written")
+        if len(before) > size:
+            self._disk.cut(opened.fd, size)
         self._last, self._raw = nonce, text
         if nonce > self._mark:
             self._mark, self._due_at = self._extend(opened, nonce, now)
@@ -191,18 +199,21 @@ class NonceFile:
             unit_ns=self._unit_ns,
             offset_ns=self._guard.offset_ns,
             lock=self._lock_briefly,
+            first=not self._mark,
         )
 
-    def _locked(self, wall_ns: int) -> _Open:
-        """Take the draw lock of the file that the lane's name stands for now."""
+    def _locked(self, boot_ns: int | None) -> _Open:
+        """Take the draw lock of the file that the lane's name stands for; looked up at least every RECHECK_NS."""
         while True:
             opened = self._open or self._opened()
-            if not self._disk.try_lock(opened.fd):
+            try:
+                self._disk.flock(opened.fd, LOCK_NOW)
+            except BlockingIOError:
                 self._lock_briefly(opened.fd)
-            if -RECHECK_NS < wall_ns - self._checked_ns < RECHECK_NS:
+            if boot_ns is not None and boot_ns < self._check_at_ns:
                 return opened
             if not self._disk.is_gone(opened.fd, self.path):
-                self._checked_ns = wall_ns
+                self._check_at_ns = (boot_ns or 0) + RECHECK_NS
                 return opened
             logger.warning("%s was removed or replaced while in use; opening it anew", self.path)
             self._close()
@@ -219,22 +230,21 @@ class NonceFile:
     def _opened(self) -> _Open:
         """Open the file and find the floor to start from."""
         folder = self.path.parent
-        self._disk.sync_folder(folder)
+        self._disk.sync_folder(folder)  # makes it where it is missing
         new = self.path.name not in self._disk.names(folder)
         fd = self._disk.open(self.path)
         try:
-            if new:
-                self._disk.sync_folder(folder)
+            self._disk.sync_folder(folder)  # an earlier process may have made the file and died before this
             era = Era(self._disk.boot_id(), self._disk.mount_id(fd))
             mark = load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES))
-            start = self._floors.start(self._disk.read(fd, NONCE_BYTES), mark, era)
+            start = self._floors.start(self._disk.read(fd, NONCE_BYTES, 0), mark, era, new=new)
         except BaseException:
             self._disk.close(fd)
             raise
         if era.boot and mark.boot == era.boot and mark.offset_ns is not None:
             self._guard = ClockGuard((mark.offset_ns,))
         self.loaded_from = start.source
-        self._last, self._raw = max(self._last, start.floor), b""
+        self._last, self._raw = max(self._last, start.floor), None
         self._mark = self._due_at = 0  # the first draw makes sure of the mark, in this era
         self._open = _Open(fd, era)
         self._on_open()

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Mapping
 
-from sealane.store.disk import Disk
+from sealane.store.disk import Disk, write_all
 
 SLOT_BYTES = 4096
 
@@ -28,7 +28,7 @@ def write_slots(disk: Disk, fd: int, document: Mapping[str, object], after: int)
     slot = b"%08x %s" % (zlib.crc32(text), text)
     if len(slot) > SLOT_BYTES:
         raise OSError(f"a record of {len(slot)} bytes does not fit its slot of {SLOT_BYTES}")
-    disk.write(fd, slot, (sequence % 2) * SLOT_BYTES)
+    write_all(disk, fd, slot, (sequence % 2) * SLOT_BYTES)
     return sequence
 
 

@@ -20,12 +20,12 @@ from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 
 
 class TurnFile:
-    """The locks and the record; ``on_open`` is called whenever descriptors were opened."""
+    """The locks and the record; ``on_open`` is called whenever files were opened, ``on_enter`` when a turn begins."""
 
-    def __init__(self, disk: Disk, path: Path, on_open: Callable[[], None]) -> None:
-        self._disk, self._path, self._on_open = disk, path, on_open
+    def __init__(self, disk: Disk, path: Path, on_open: Callable[[], None], on_enter: Callable[[], None]) -> None:
+        self._disk, self._path, self._on_open, self._on_enter = disk, path, on_open, on_enter
         self._next_path = path.with_suffix(".next")
-        self._sequence = 0
+        self._sequence: int | None = None  # of the record, as read or written within this turn
         self._fds: tuple[int, int] | None = None
         self._mutex = threading.Lock()
         self.idle = True
@@ -57,7 +57,9 @@ class TurnFile:
             self.idle = False
             return False
         self._is_next = False
+        self._sequence = None
         self._disk.unlock(upcoming)
+        self._on_enter()
         return True
 
     def leave(self) -> None:
@@ -76,13 +78,15 @@ class TurnFile:
 
     def read(self) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
-        self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES))
+        self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES, 0))
         return record
 
     def write(self, record: Mapping[str, object]) -> None:
         """See ``port.LaneStore``."""
         try:
-            self._sequence = write_slots(self._disk, self._opened()[0], record, self._sequence)
+            if self._sequence is None:
+                self.read()
+            self._sequence = write_slots(self._disk, self._opened()[0], record, self._sequence or 0)
         except OSError as error:
             raise not_durable(error, self._path) from error
 

@@ -29,5 +29,7 @@ def log_event(event: events.Event) -> None:
                 nonce,
                 fingerprint,
             )
+        case events.EndNotNoted(account, method, detail):
+            logger.error("the end of %s for %s could not be noted: %s", method, account, detail)
         case events.CallRepeated(account, method, pause_s, detail):
             logger.info("%s %s had no usable answer (%s); again in %.1f s", account, method, detail, pause_s)

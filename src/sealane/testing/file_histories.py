@@ -226,7 +226,7 @@ def _older_file(world: FileWorld, rng: random.Random) -> None:
 
 def _trouble(world: FileWorld, rng: random.Random) -> None:
     """The disk fails for a few draws, and then does not."""
-    flag = rng.choice(("sync_fails", "full", "read_only"))
+    flag = rng.choice(("sync_fails", "name_sync_fails", "full", "read_only"))
     world.say(f"the disk: {flag}")
     setattr(world.volume, flag, True)
     for _ in range(rng.randint(1, 4)):

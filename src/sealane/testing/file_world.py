@@ -200,7 +200,7 @@ class FileWorld:
     def _check_cause(self, process: SimProcess, error: NotDurable) -> None:
         volume = self.volume
         self.say(f"{process.name} was refused: {str(error)[:150]}")
-        cause = self.nested or volume.sync_fails or volume.full or volume.read_only
+        cause = self.nested or volume.sync_fails or volume.name_sync_fails or volume.full or volume.read_only
         assert cause, f"{process.name} was refused without a cause: {error}"
 
     def _older_number(self) -> int:

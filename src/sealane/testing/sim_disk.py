@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
+from sealane.store.disk import UNLOCK
 from sealane.testing.sim_volume import SimFile, SimVolume
 
 _fds = itertools.count(3)
@@ -84,12 +85,12 @@ class SimDisk:
         self._file(fd)
         self._let_go(fd)
 
-    def read(self, fd: int, size: int) -> bytes:
+    def read(self, fd: int, size: int, offset: int = 0, /) -> bytes:
         """See Disk."""
         self._called()
-        return self._file(fd).content[:size]
+        return self._file(fd).content[offset : offset + size]
 
-    def write(self, fd: int, content: bytes, offset: int = 0) -> None:
+    def write(self, fd: int, content: bytes, offset: int = 0, /) -> int:
         """See Disk."""
         self._called()
         file = self._file(fd)
@@ -97,6 +98,7 @@ class SimDisk:
         self.volume.check_room(file, offset + len(content))
         file.write(content, offset)
         file.written_ns = self.volume.now_ns()
+        return len(content)
 
     def cut(self, fd: int, size: int) -> None:
         """See Disk."""
@@ -113,6 +115,13 @@ class SimDisk:
         """See Disk. Folders themselves are taken to be there: only names within them can be lost."""
         self._called()
         self.volume.sync_names(folder)
+
+    def flock(self, fd: int, operation: int, /) -> None:
+        """See Disk."""
+        if operation == UNLOCK:
+            self.unlock(fd)
+        elif not self.try_lock(fd):
+            raise BlockingIOError
 
     def lock(self, fd: int) -> None:
         """See Disk. Raises WouldBlock where another descriptor has it."""

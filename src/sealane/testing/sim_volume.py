@@ -87,12 +87,12 @@ class SimFile:
 class SimVolume:
     """The files of one folder tree, and the machine they are mounted on. Flags make its verbs fail.
 
-    ``sync_fails``, ``full`` and ``read_only`` raise what the system would. ``tells_era`` False stands for a system
-    that tells neither boot nor mount. ``now_ns`` gives the time of writing.
+    ``sync_fails``, ``name_sync_fails`` (a folder's), ``full`` and ``read_only`` raise what the system would.
+    ``tells_era`` False stands for a system that tells neither boot nor mount. ``now_ns`` gives the time of writing.
     """
 
     def __init__(self, now_ns: Callable[[], int] = lambda: 0) -> None:
-        self.sync_fails = self.full = self.read_only = False
+        self.sync_fails = self.name_sync_fails = self.full = self.read_only = False
         self.tells_era = True
         self.now_ns = now_ns
         self.names: dict[Path, SimFile] = {}
@@ -136,7 +136,7 @@ class SimVolume:
 
     def sync_names(self, folder: Path) -> None:
         """Make the names in a folder survive power loss."""
-        if self.sync_fails:
+        if self.name_sync_fails:
             raise OSError(errno.EIO, "Input/output error (simulated)")
         kept = {path: file for path, file in self._durable_names.items() if path.parent != folder}
         self._durable_names = kept | {path: file for path, file in self.names.items() if path.parent == folder}

@@ -91,6 +91,7 @@ class HttpTransport(_Wire):
     def _start(self) -> None:
         self._mutex = threading.Lock()
         self._idle: list[tuple[socket.socket, float]] = []
+        self._closed = False
 
     def send(self, request: Request) -> Reply | Failure:
         """See ``port.Transport``."""
@@ -158,7 +159,7 @@ class HttpTransport(_Wire):
 
     def _give_back(self, wire: socket.socket) -> None:
         with self._mutex:
-            keep = len(self._idle) < CONNECTIONS_MAX
+            keep = not self._closed and len(self._idle) < CONNECTIONS_MAX
             if keep:
                 self._idle.append((wire, time.monotonic()))
         if not keep:
@@ -168,6 +169,7 @@ class HttpTransport(_Wire):
         """See ``port.Transport``."""
         with self._mutex:
             idle, self._idle = self._idle, []
+            self._closed = True  # calls under way close theirs when they end
         for wire, _ in idle:
             wire.close()
 
