@@ -18,7 +18,7 @@ from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill
 
-KILLS = 75 * (10 if os.environ.get("SEALANE_SOAK") == "1" else 1)
+KILLS = 100 * (10 if os.environ.get("SEALANE_SOAK") == "1" else 1)
 WORKERS, THREADS = 4, 3
 BOTH = ["MASTER", "user1"]
 GO_ON_S = 10.0

@@ -102,10 +102,10 @@ def without_its_mark(disk: SimDisk) -> FileStore:
 def truncates_first(disk: SimDisk) -> FileStore:
     write = disk.write
 
-    def truncating(fd: int, content: bytes, offset: int = 0) -> None:
+    def truncating(fd: int, content: bytes, offset: int = 0) -> int:
         if content.isdigit():
             disk.cut(fd, 0)
-        write(fd, content, offset)
+        return write(fd, content, offset)
 
     disk.write = truncating
     return without_its_mark(disk)

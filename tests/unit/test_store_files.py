@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sealane.errors import NotDurable
-from sealane.store.file import OPEN_LANES_MAX, FileLane, FileStore
+from sealane.store import file
+from sealane.store.file import FileLane, FileStore
 from sealane.testing import FakeClock
 
 LANE = "kraken_global_nonce"
@@ -261,10 +262,14 @@ def test_a_turn_file_that_goes_does_not_stop_the_lane(tmp_path: Path) -> None:
 # --- many lanes -------------------------------------------------------------------------------------------------------
 
 
+OPEN_LANES_MAX = 100
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list its descriptors there")
 def test_600_lanes_keep_few_files_open(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     for sync in ("fsync", "fdatasync"):  # thousands of them, and nothing here depends on one
         monkeypatch.setattr(os, sync, lambda fd: None)
+    monkeypatch.setattr(file, "OPEN_LANES_MAX", OPEN_LANES_MAX)
     store = FileStore(tmp_path)
     lanes = [store.lane(f"kraken_key_{number:x}") for number in range(600)]
     for lane in lanes:  # a new lane would look at all the others

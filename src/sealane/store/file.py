@@ -15,6 +15,7 @@ next (``turn_file.py``). Keys' states lie in ``keys/``.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,8 +26,8 @@ from sealane.store.port import LaneView
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 from sealane.store.turn_file import TurnFile
 
-OPEN_LANES_MAX = 256
-"""Lanes whose files are kept open; the least recently opened idle ones are closed beyond."""
+OPEN_LANES_MAX = max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+"""Lanes whose files (three each) are kept open; the least recently opened idle ones are closed beyond."""
 
 
 class FileStore:

@@ -66,6 +66,7 @@ class NonceFile:
         self._check_at_ns = 0
         self._mutex = threading.Lock()
         self._open: _Open | None = None
+        self._era: Era | None = None  # of the last opening
 
     def draw(self, wall_ns: int, boot_ns: int) -> int:
         """See ``port.LaneStore``. The hot path: one pass over the rules, with the rare cases called out."""
@@ -217,6 +218,7 @@ class NonceFile:
                 return opened
             logger.warning("%s was removed or replaced while in use; opening it anew", self.path)
             self._close()
+            self._era = None
 
     def _lock_briefly(self, fd: int) -> None:
         """A lock that is only ever held for a moment, with a limit for the case that its holder was stopped."""
@@ -228,27 +230,34 @@ class NonceFile:
         raise OSError(f"another process has held its lock for {LOCK_WAIT_S:.0f} s: is one stopped (SIGSTOP)?")
 
     def _opened(self) -> _Open:
-        """Open the file and find the floor to start from."""
-        folder = self.path.parent
-        self._disk.sync_folder(folder)  # makes it where it is missing
-        new = self.path.name not in self._disk.names(folder)
+        """Open the file; the first time, and where it may have lost something since, find the floor to start from."""
+        new = False
+        if self._era is None:
+            self._disk.sync_folder(self.path.parent)  # makes it where it is missing
+            new = self.path.name not in self._disk.names(self.path.parent)
         fd = self._disk.open(self.path)
         try:
-            self._disk.sync_folder(folder)  # an earlier process may have made the file and died before this
             era = Era(self._disk.boot_id(), self._disk.mount_id(fd))
-            mark = load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES))
-            start = self._floors.start(self._disk.read(fd, NONCE_BYTES, 0), mark, era, new=new)
+            content = self._disk.read(fd, NONCE_BYTES, 0)
+            if era != self._era or not era.known or not content:
+                self._find_floor(content, era, new=new)
         except BaseException:
             self._disk.close(fd)
             raise
+        self._raw = None
+        self._open, self._era = _Open(fd, era), era
+        self._on_open()
+        return self._open
+
+    def _find_floor(self, content: bytes, era: Era, *, new: bool) -> None:
+        self._disk.sync_folder(self.path.parent)  # an earlier process may have made the file and died before this
+        mark = load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES))
+        start = self._floors.start(content, mark, era, new=new)
         if era.boot and mark.boot == era.boot and mark.offset_ns is not None:
             self._guard = ClockGuard((mark.offset_ns,))
         self.loaded_from = start.source
-        self._last, self._raw = max(self._last, start.floor), None
+        self._last = max(self._last, start.floor)
         self._mark = self._due_at = 0  # the first draw makes sure of the mark, in this era
-        self._open = _Open(fd, era)
-        self._on_open()
-        return self._open
 
     def _close(self) -> None:
         opened, self._open = self._open, None
