@@ -20,7 +20,10 @@ import pytest
 
 from sealane import AsyncKraken, Kraken
 from sealane.global_nonce import get_kraken_api_lock
+from sealane.runtime.lanes import Lane
 from sealane.simulator import Probe, SimAccount, Simulator
+from sealane.store.disk import OsDisk
+from sealane.store.file import FileStore
 
 BALANCES = {"MASTER": "100000.0000", "user1": "101000.0000"}
 LIMIT_S = 60
@@ -92,6 +95,15 @@ def test_public_calls_of_parent_and_child_do_not_mix(kraken: Simulator, tmp_path
     """They wait for no lane, so nothing but connections of their own keeps the replies apart."""
     kraken.add_fault("delay", methods=["Ticker"], delay_s=0.3)
     play(kraken, tmp_path, "public")
+
+
+def test_a_fork_while_the_mark_is_extended(tmp_path: Path) -> None:
+    """The lock on the mark is the writing thread's; it must not live on in a child that knows nothing of it."""
+    env = os.environ | {"DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, __file__, "marking"], env=env, timeout=LIMIT_S, stderr=subprocess.PIPE, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
 # --- the scenes -------------------------------------------------------------------------------------------------------
@@ -243,6 +255,39 @@ def public() -> None:
     buried(child)
 
 
+class SlowDisk(OsDisk):
+    """The first sync of a file on another thread stays where it is until it may go on."""
+
+    def __init__(self) -> None:
+        self.syncing, self.go_on = threading.Event(), threading.Event()
+
+    def sync(self, fd: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self.syncing.set()
+            assert self.go_on.wait(LIMIT_S)
+        super().sync(fd)
+
+
+def marking() -> None:
+    """Fork while another thread holds the mark's lock; then both draw, from marks of their own."""
+    disk, folder = SlowDisk(), Path(os.environ["DATA_DIR"])
+    lane = Lane(FileStore(folder, disk=disk).lane("L"))
+    ended = os.pipe()
+
+    def in_the_child() -> None:
+        assert os.read(ended[0], 1) == b"!"
+        assert lane.draw() > 0
+
+    with ThreadPoolExecutor(1) as thread:
+        drawn = thread.submit(lane.draw)
+        assert disk.syncing.wait(LIMIT_S)
+        child = forked(in_the_child)
+        disk.go_on.set()
+        drawn.result(LIMIT_S)
+    os.write(ended[1], b"!")
+    buried(child)
+
+
 def one_of_the_pool(_: int) -> None:
     own_calls(count=1)
 
@@ -254,8 +299,9 @@ def pool() -> None:
         processes.map(one_of_the_pool, range(CALLS * 4), chunksize=1)
 
 
-SCENES = (on_the_wire, on_the_wire_async, held_by_a_thread, under_the_lock, many, public, pool)
+SCENES = (on_the_wire, on_the_wire_async, held_by_a_thread, under_the_lock, many, public, marking, pool)
 
 if __name__ == "__main__":
-    clients.update({account: Kraken.from_env(account) for account in BALANCES})
+    if "KRAKEN_API_KEY" in os.environ:
+        clients.update({account: Kraken.from_env(account) for account in BALANCES})
     {scene.__name__: scene for scene in SCENES}[sys.argv[1]]()

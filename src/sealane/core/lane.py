@@ -66,6 +66,10 @@ class Turns:
         self._depth += 1
         return True
 
+    def depth(self, owner: Hashable) -> int:
+        """How many levels of the turn are this owner's."""
+        return self._depth if self.is_held_by(owner) else 0
+
     def is_held_by(self, owner: Hashable) -> bool:
         """Whether the turn is this owner's now."""
         return self._held and self._front is not None and self._front.owner == owner

@@ -19,6 +19,13 @@ class PublicDesk:
 
     clock: Clock
 
+    def depth(self) -> int:
+        """A public call holds no turn."""
+        return 0
+
+    def leave_down_to(self, depth: int) -> None:
+        """See ``depth``."""
+
     def perform(self, effect: call.Effect) -> object:
         """Do one effect and return its answer."""
         if isinstance(effect, call.Now):
@@ -41,6 +48,15 @@ class Desk:
         except KeyError:
             raise TypeError(f"{type(effect).__name__} is an effect of the shell's own") from None
         return handler(self, effect)
+
+    def depth(self) -> int:
+        """How many levels of the turn the owner holds."""
+        return self.lane.depth(self.owner)
+
+    def leave_down_to(self, depth: int) -> None:
+        """Leave what an interrupted call may still hold; nothing after one that came to its end."""
+        while self.lane.depth(self.owner) > depth:
+            self.lane.leave(self.owner)
 
     def entered(self) -> call.Entered:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""

@@ -121,6 +121,10 @@ class Lane:
         """Whether a caller of this process holds the turn."""
         return self._turns.held
 
+    def depth(self, owner: Hashable) -> int:
+        """How many levels of the turn are this owner's."""
+        return self._turns.depth(owner)
+
     # --- the turn -------------------------------------------------------------------------------------------------
 
     def enter(self, ticket: Ticket) -> bool:
@@ -129,6 +133,7 @@ class Lane:
             return True
         with self._mutex:
             if self._turns.reenter(ticket.owner):
+                ticket.granted = True
                 return True
             if not self._turns.arrive(ticket):
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Hashable
@@ -21,9 +22,9 @@ def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
     gate = threading.Lock()
     gate.acquire()
     ticket = Ticket(owner, gate.release)
-    if lane.enter(ticket):
-        return
     try:
+        if lane.enter(ticket):
+            return
         woken = gate.acquire(timeout=limit_s)
     except BaseException:
         if not lane.withdraw(ticket):
@@ -36,17 +37,31 @@ def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
 
 
 def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
-    """Drive a call to its end; returns its result or raises its error."""
+    """Drive a call to its end; returns its result or raises its error.
+
+    An interrupt (Ctrl-C, a signal's exception) may come between any two steps: it is thrown into the call, and whatever
+    became of that, the lane is left as it was found.
+    """
+    depth = desk.depth()
+    try:
+        return _drive(flow, desk, transport, turn_wait_s)
+    finally:
+        desk.leave_down_to(depth)
+
+
+def _drive(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
     answer: object = None
     trouble: BaseException | None = None
     while True:
         try:
             effect = flow.send(answer) if trouble is None else flow.throw(trouble)
+            answer, trouble = None, None
+            answer = _perform(effect, desk, transport, turn_wait_s)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        try:
-            answer, trouble = _perform(effect, desk, transport, turn_wait_s), None
         except BaseException as error:
+            if inspect.getgeneratorstate(flow) == inspect.GEN_CLOSED:  # the call is over, and this is how it ended
+                raise
             trouble = error
 
 

@@ -96,6 +96,7 @@ def extend_mark(
         if first or not sequence:  # the file may be new: its name has to last too
             disk.sync_folder(path.parent)
     finally:
+        disk.unlock(fd)  # closing alone would leave the lock to a child that was forked meanwhile
         disk.close(fd)
     return target, target - (target - nonce) // 2
 
