@@ -19,7 +19,7 @@ from typing import TypedDict
 
 from sealane.client.settings import Settings
 from sealane.core.nonce import NS_PER_S
-from sealane.errors import NotDurable, SettingsError, Unavailable
+from sealane.errors import SettingsError, Unavailable
 from sealane.runtime import tasks, threads
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, current_owner, open_lane
 from sealane.store import open_store
@@ -105,11 +105,7 @@ class GlobalKrakenNonceManager:
         self._announce()
 
     def _announce(self) -> None:
-        try:
-            floor = self._lane.store.raise_floor(0)
-        except NotDurable as error:
-            logger.error("%s", error)
-            raise
+        floor = self._lane.store.raise_floor(0)
         if floor:
             source = self._lane.store.loaded_from
             origin = "" if source in ("file", "clock") else f" (from: {source})"
@@ -124,11 +120,7 @@ class GlobalKrakenNonceManager:
 
     def get_nonce(self) -> int:
         """The next nonce in nanoseconds, stored before it is returned; raises NotDurable where it cannot be."""
-        try:
-            return self._lane.draw()
-        except NotDurable as error:
-            logger.error("%s", error)
-            raise
+        return self._lane.draw()
 
     def get_api_call_lock(self) -> ApiCallLock:
         """The lock around private calls; refused with per-key lanes, where no one lock orders all keys."""

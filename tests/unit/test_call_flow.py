@@ -23,10 +23,10 @@ def reply(*errors, **more):
 class Hand:
     """Answers effects from a small world of its own and keeps what it was asked for."""
 
-    def __init__(self, *answers, key=KeyState(), unfinished=None, doubted=False, last_sent_ns=0):  # noqa: B008
+    def __init__(self, *answers, key=KeyState(), unfinished=None, doubted=False, last_ended_ns=0):  # noqa: B008
         self.answers = list(answers)
         self.keys = {"fp": key}
-        self.entered = Entered(unfinished, last_sent_ns, doubted)
+        self.entered = Entered(unfinished, last_ended_ns, doubted)
         self.now_ns, self.nonce = NOW_NS, 100
         self.asked, self.records, self.events, self.sent = [], [], [], []
 
@@ -212,10 +212,10 @@ def test_a_throttle_tells_how_long():
 
 
 def test_the_interval_is_kept_from_send_to_send():
-    hand = Hand(reply(result=1), last_sent_ns=NOW_NS - 50_000_000)
+    hand = Hand(reply(result=1), last_ended_ns=NOW_NS - 50_000_000)
     hand.run(min_interval_ns=200_000_000)
     assert hand.now_ns - NOW_NS == 150_000_000
-    hand = Hand(reply(result=1), last_sent_ns=NOW_NS + 10**12)
+    hand = Hand(reply(result=1), last_ended_ns=NOW_NS + 10**12)
     hand.run(min_interval_ns=200_000_000)
     assert hand.now_ns == NOW_NS, "a clock that stepped back is not waited for"
 
@@ -225,3 +225,16 @@ def test_a_doubted_clock_is_put_to_kraken():
     hand.run()
     assert hand.sent[0] == ("GET", "/0/public/Time")
     assert "ConfirmClock" in hand.asked
+
+
+def test_a_business_refusal_ends_a_row_of_nonce_refusals():
+    hand = Hand(reply(*INVALID), reply("EOrder:Insufficient funds"))
+    with pytest.raises(Refused, match="Insufficient funds"):
+        hand.run("AddOrder")
+    assert hand.keys["fp"].refused_in_a_row == 0
+
+
+def test_the_interval_is_kept_inside_a_turn_too():
+    hand = Hand(reply(*INVALID), reply(result=1))
+    hand.run(min_interval_ns=300_000_000)
+    assert hand.now_ns - NOW_NS == 300_000_000

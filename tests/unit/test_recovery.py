@@ -85,3 +85,12 @@ def test_a_key_state_survives_its_store():
 def test_a_person_s_act_gives_a_fresh_budget_and_keeps_the_fence():
     released = KeyState((1, 2, 3), 3, 4, "why", True, 5, 6, 7).released()
     assert released == KeyState(fence_due=True, known_nonce=6, known_ns=7)
+
+
+def test_a_row_that_began_before_the_window_does_not_grow_for_ever():
+    key, now_ns = KeyState(), NOW_NS
+    for _ in range(50):
+        jump = step(key, refused=now_ns, last=now_ns, now_ns=now_ns)
+        assert isinstance(jump, Jump)
+        assert jump.floor - now_ns <= 6000 * NS_PER_S
+        key, now_ns = jump.key, now_ns + 240 * NS_PER_S

@@ -3,12 +3,14 @@
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sealane.errors import NotDurable
 from sealane.store import file
+from sealane.store.disk import OsDisk
 from sealane.store.file import FileLane, FileStore
 from sealane.testing import FakeClock
 
@@ -307,3 +309,36 @@ def test_a_closed_lane_leaves_no_file_open(tmp_path: Path, clock: FakeClock) -> 
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd" if Path("/proc/self/fd").exists() else "/dev/fd").iterdir()))
+
+
+class UnlockingSlowly(OsDisk):
+    """Something else happens between the wish to unlock and the unlocking."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], None] | None = None
+
+    def unlock(self, fd: int) -> None:
+        if self.meanwhile:
+            thread = threading.Thread(target=self.meanwhile)
+            self.meanwhile = None
+            thread.start()
+            thread.join(0.2)  # it may have to wait for us: then it comes after
+        super().unlock(fd)
+
+
+def test_a_lane_closed_for_others_while_its_turn_is_left_unlocks_its_own_file_alone(tmp_path: Path) -> None:
+    disk = UnlockingSlowly()
+    store = FileStore(tmp_path, disk=disk)
+    one, other = store.lane("kraken_key_aa"), store.lane("kraken_key_bb")
+    assert one.try_enter()
+    entered = threading.Event()
+
+    def evict() -> None:
+        one.close_if_idle()  # descriptors are needed
+        assert other.try_enter()  # and this lane would get the numbers of that one's
+        entered.set()
+
+    disk.meanwhile = evict
+    one.leave()
+    assert entered.wait(10)
+    assert not FileStore(tmp_path).lane("kraken_key_bb").try_enter(), "the other lane's turn was given away"

@@ -9,7 +9,8 @@ import typer
 from sealane.cli.output import AccountOption, JsonFlag, print_result, told_errors
 from sealane.client import Kraken
 from sealane.client.accounts import MASTER
-from sealane.errors import SettingsError
+from sealane.core.methods import method_named
+from sealane.errors import InDoubt, SettingsError
 
 
 def call(
@@ -21,14 +22,33 @@ def call(
 ) -> None:
     """Make one call and print its result."""
     with told_errors(as_json):
-        fields = dict(_pair(text) for text in params or ())
+        fields = _fields(params or [])
         if public:
             with Kraken() as kraken:
                 result = kraken.public(method, **fields)
         else:
             with Kraken.from_env(account) as kraken:
-                result = kraken.private(method, fields)
+                result = _private(kraken, method, fields)
         print_result(result, as_json)
+
+
+def _private(kraken: Kraken, method: str, fields: dict[str, str]) -> object:
+    """One private call; a write that is interrupted says that its end is unknown."""
+    try:
+        return kraken.private(method, fields)
+    except KeyboardInterrupt:
+        if not method_named(method).write:
+            raise
+        raise InDoubt(method, kraken.statistics().last_nonce, "interrupted while it was under way") from None
+
+
+def _fields(texts: list[str]) -> dict[str, str]:
+    pairs = [_pair(text) for text in texts]
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise SettingsError(f"parameter {twice!r} is given twice: which one is meant?")
+    return dict(pairs)
 
 
 def _pair(text: str) -> tuple[str, str]:

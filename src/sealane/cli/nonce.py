@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,8 @@ def raise_(
         with _lane(account or MASTER) as (lane, settings):
             unit = unit_ns(settings.nonce_unit)
             floor = to or 0
+            if by_s is not None and not math.isfinite(by_s):
+                raise SettingsError(f"--by-s is {by_s}: give a finite number of seconds")
             if by_s is not None:
                 floor = max(floor, max(lane.store.last(), lane.clock.wall_ns() // unit) + int(by_s * NS_PER_S) // unit)
             lifted = _lift(lane, account) if account else False

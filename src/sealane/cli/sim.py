@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sealane.cli.output import diagnostics, told_errors
+from sealane.cli.output import JsonFlag, diagnostics, told_errors
 from sealane.errors import SettingsError
 
 
@@ -15,11 +15,12 @@ def sim(
     accounts: Annotated[int, typer.Option("--accounts", "-n", min=1, max=10_000, help="MASTER, user1, user2 …")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same keys, prices and faults.")] = 0,
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="How long an answer takes.")] = 0.0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Run the simulator until Ctrl-C. The first line on stdout is JSON: its URL and the accounts' keys."""
     from sealane.simulator import serve
 
-    with told_errors(as_json=False):
+    with told_errors(as_json):  # what it prints is JSON either way
         diagnostics.print("a simulated Kraken: no money, no network. Control it under /sim/, stop it with Ctrl-C")
         try:
             serve(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, Self
 from sealane.client.accounts import MASTER
 from sealane.client.session import Session
 from sealane.client.statistics import Statistics
+from sealane.errors import SettingsError
 from sealane.runtime import tasks
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
@@ -43,6 +45,7 @@ class AsyncKraken:
 
     def _start(self, session: Session, transport: AsyncTransport | None) -> None:
         self._session = session
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._transport: AsyncTransport = transport or AsyncHttpTransport(session.settings.url)
         rebuilt_after_fork(self._transport)
 
@@ -55,14 +58,26 @@ class AsyncKraken:
         client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
         return client
 
-    async def private(self, method: str, params: Mapping[str, object] | None = None, **more: object) -> Any:
+    def _bind(self) -> None:
+        """Connections belong to the event loop that made them, and so does this client from its first call on."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise SettingsError(
+                "this AsyncKraken was used in another event loop: make one inside each asyncio.run(), or use Kraken"
+            )
+
+    async def private(self, method: str, /, params: Mapping[str, object] | None = None, **more: object) -> Any:
         """See ``Kraken.private``."""
         flow, desk = self._session.private(method, params, more)
+        self._bind()
         return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
 
-    async def public(self, method: str, **params: object) -> Any:
+    async def public(self, method: str, /, **params: object) -> Any:
         """See ``Kraken.public``."""
         flow, desk = self._session.public(method, params)
+        self._bind()
         return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
 
     def statistics(self) -> Statistics:
@@ -71,9 +86,12 @@ class AsyncKraken:
 
     async def close(self) -> None:
         """Wait for calls whose callers were cancelled, close connections and give the lane back."""
-        await tasks.finish_leftovers()
-        await self._transport.close()
-        self._session.close()
+        try:
+            await tasks.finish_leftovers()
+            if self._loop in (None, asyncio.get_running_loop()):  # else its connections went with their loop
+                await self._transport.close()
+        finally:
+            self._session.close()
 
     async def __aenter__(self) -> Self:
         return self

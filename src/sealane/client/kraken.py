@@ -67,7 +67,7 @@ class Kraken:
         client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
         return client
 
-    def private(self, method: str, params: Mapping[str, object] | None = None, **more: object) -> Any:
+    def private(self, method: str, /, params: Mapping[str, object] | None = None, **more: object) -> Any:
         """Make one private call and return Kraken's ``result`` (None where Kraken sent none).
 
         Waits for the lane, then sends once; a refused nonce is recovered from, a read without a usable answer is
@@ -84,7 +84,7 @@ class Kraken:
         flow, desk = self._session.private(method, params, more)
         return threads.run(flow, desk, self._transport, self._session.turn_wait_s)
 
-    def public(self, method: str, **params: object) -> Any:
+    def public(self, method: str, /, **params: object) -> Any:
         """Make one public call and return its ``result``; it waits for no lane. Raises Refused or Unavailable."""
         flow, desk = self._session.public(method, params)
         return threads.run(flow, desk, self._transport, self._session.turn_wait_s)

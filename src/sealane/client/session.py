@@ -27,6 +27,7 @@ from sealane.store.floors import GLOBAL_LANE
 from sealane.telemetry import publish
 
 NS_PER_MS = 1_000_000
+TURN_WAIT_MAX_S = 86_400.0
 
 logger = logging.getLogger("sealane")
 
@@ -37,6 +38,8 @@ class Session:
     def __init__(
         self, settings: Settings, who: Credentials | None, store: Store | None, turn_wait_s: float = TURN_WAIT_S
     ) -> None:
+        if not 0 <= turn_wait_s <= TURN_WAIT_MAX_S:
+            raise SettingsError(f"turn_wait_s is {turn_wait_s}: give 0 … {TURN_WAIT_MAX_S:.0f} seconds")
         self.settings = settings
         self.turn_wait_s = turn_wait_s
         self.account = who.account if who else ""
@@ -76,6 +79,8 @@ class Session:
             settings = replace(settings, url=url)
         if isinstance(store, Path):
             store = f"file:{store}"
+        if not (store is None or isinstance(store, str) or hasattr(store, "lane")):
+            raise SettingsError(f"store is a {type(store).__name__}: give a Store, a store URL or a folder")
         if isinstance(store, str):
             settings, store = replace(settings, store=store), None
         if (api_key is None) != (api_secret is None):

@@ -34,6 +34,9 @@ READ_RETRY_S = 2.0
 READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 """Waits before each repeat of a read."""
 
+_NONCE_TAKEN = (Advice.BUSINESS, Advice.PAIR_COUNTER, Advice.GATE)
+"""Refusals that Kraken gives only after it took the nonce."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
@@ -46,10 +49,10 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The answer to ``Enter``: what the last holder left unfinished, and when the lane last sent."""
+    """The answer to ``Enter``: what the last holder left unfinished, and when the lane's last call ended."""
 
     unfinished: TurnRecord | None
-    last_sent_ns: int
+    last_ended_ns: int
     clock_doubted: bool
 
 
@@ -102,10 +105,10 @@ class SaveKey:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write down the write under way, or None for none; ``sent_ns`` where the lane keeps an interval."""
+    """Write down the write under way, or None for none, and when the lane's last call ended, where that is kept."""
 
     turn: TurnRecord | None
-    sent_ns: int = 0
+    ended_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +212,14 @@ def _turn(caller: Caller, row: Method) -> Flow[tuple[int, Verdict]]:
         yield from _tidy(entered)
         key = yield LoadKey(caller.fingerprint)
         _must_be_open(caller, key, (yield Now()))
-        yield from _keep_interval(caller, entered)
+        pace = Pace(caller.min_interval_ns, entered.last_ended_ns)
         if row.write and key.fence_due:
             fence = method_named(HARMLESS)
-            _, verdict = yield from _send(caller, fence, key)
+            _, verdict = yield from _send(caller, fence, key, pace)
             if verdict.outcome is not Outcome.ACCEPTED:
                 raise _fence_failed(row, verdict)
             key = yield LoadKey(caller.fingerprint)
-        return (yield from _send(caller, row, key))
+        return (yield from _send(caller, row, key, pace))
     finally:
         yield Leave()
 
@@ -245,21 +248,32 @@ def _must_be_open(caller: Caller, key: KeyState, now_ns: int) -> None:
         raise Unavailable(f"Kraken locked the key of {caller.account} out; nothing is sent for another {left_s:.0f} s")
 
 
-def _keep_interval(caller: Caller, entered: Entered) -> Flow[None]:
-    """The documents' fixed spacing between private calls of a lane, where one is set."""
-    if not caller.min_interval_ns:
-        return
-    now_ns = yield Now()
-    rest_ns = entered.last_sent_ns + caller.min_interval_ns - now_ns
-    if 0 < rest_ns <= caller.min_interval_ns:
-        yield Sleep(rest_ns / NS_PER_S)
+@dataclass(slots=True)
+class Pace:
+    """The documents' fixed spacing: so long from the end of a lane's private call to the start of its next."""
+
+    interval_ns: int
+    ended_ns: int
+
+    def keep(self) -> Flow[None]:
+        """Wait for what is left of the interval. A clock that stepped back is not waited for."""
+        if self.interval_ns:
+            rest_ns = self.ended_ns + self.interval_ns - (yield Now())
+            if 0 < rest_ns <= self.interval_ns:
+                yield Sleep(rest_ns / NS_PER_S)
+
+    def mark(self) -> Flow[int]:
+        """A call ended; answers with the time to store, 0 where none is kept."""
+        if self.interval_ns:
+            self.ended_ns = yield Now()
+        return self.ended_ns
 
 
-def _send(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Verdict]]:
+def _send(caller: Caller, row: Method, key: KeyState, pace: Pace) -> Flow[tuple[int, Verdict]]:
     """Draw, send, judge; a refused nonce is recovered from inside the same turn, so nobody else pays for it."""
     may_repeat = True
     while True:
-        nonce, verdict = yield from _exchange(caller, row, key)
+        nonce, verdict = yield from _exchange(caller, row, key, pace)
         yield Tell(events.CallSettled(caller.account, row.name, nonce, verdict.outcome, verdict.detail))
         if verdict.advice is not Advice.NONCE:
             return nonce, verdict
@@ -284,30 +298,30 @@ def _send(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Verdict
         yield Tell(events.LaneJumped(caller.account, nonce, step.floor))
 
 
-def _exchange(caller: Caller, row: Method, key: KeyState) -> Flow[tuple[int, Verdict]]:
+def _exchange(caller: Caller, row: Method, key: KeyState, pace: Pace) -> Flow[tuple[int, Verdict]]:
     """One nonce, one request, one verdict, with the record of a write around it."""
+    yield from pace.keep()
     nonce = yield Draw()
     request = caller.sign(row.name, nonce)
-    sent_ns = 0
-    if row.write or caller.min_interval_ns:
-        sent_ns = yield Now()
-        yield Record(TurnRecord(caller.fingerprint, row.name, nonce) if row.write else None, sent_ns)
+    if row.write:
+        yield Record(TurnRecord(caller.fingerprint, row.name, nonce), pace.ended_ns)
     after = replace(key, fence_due=True) if row.write else key
     try:
         verdict = judge((yield Exchange(request)))
         after = yield from _after(row, key, verdict)
     finally:  # where the caller was interrupted with the request on the wire, a write stays in doubt
-        yield from _close_record(caller, row, after, changed=after != key, sent_ns=sent_ns)
+        yield from _close_record(caller, row, pace, after if after != key else None)
     return nonce, verdict
 
 
-def _close_record(caller: Caller, row: Method, after: KeyState, *, changed: bool, sent_ns: int) -> Flow[None]:
+def _close_record(caller: Caller, row: Method, pace: Pace, changed: KeyState | None) -> Flow[None]:
     """Where the end cannot be noted, the caller still hears it, and the standing record fences the key's next write."""
     try:
-        if changed:
-            yield SaveKey(caller.fingerprint, after)
-        if row.write:
-            yield Record(None, sent_ns)
+        if changed is not None:
+            yield SaveKey(caller.fingerprint, changed)
+        ended_ns = yield from pace.mark()
+        if row.write or pace.interval_ns:
+            yield Record(None, ended_ns)
     except NotDurable as error:
         yield Tell(events.EndNotNoted(caller.account, row.name, str(error)))
 
@@ -321,6 +335,8 @@ def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:
             if known.isdigit():
                 after = replace(after, known_nonce=int(known), known_ns=(yield Now()))
         return after
+    if verdict.advice in _NONCE_TAKEN:
+        return key.accepted()
     if verdict.outcome is Outcome.IN_DOUBT and row.write:
         return replace(key, fence_due=True)
     if verdict.advice is Advice.LOCKOUT:

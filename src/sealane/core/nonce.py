@@ -18,6 +18,8 @@ from sealane.errors import NotDurable, SettingsError
 
 MAX_NONCE = 2**63 - 1
 NS_PER_S = 1_000_000_000
+NONCE_BYTES = 64
+"""More than any nonce needs, spaces included: what is longer is none."""
 LEAP_NS = 3600 * NS_PER_S
 """A forward leap larger than this against boot time is not followed."""
 
@@ -44,7 +46,7 @@ def next_nonce(last: int, now: int) -> int:
 def parse_nonce(content: bytes) -> int:
     """The nonce that a file or variable holds; raises ValueError where it is not one plain decimal integer."""
     text = content.strip()
-    if not text.isdigit():
+    if len(content) > NONCE_BYTES or not text.isdigit():
         raise ValueError("not one plain decimal integer")
     nonce = int(text)
     if not 0 < nonce <= MAX_NONCE:

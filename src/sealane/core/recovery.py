@@ -103,9 +103,10 @@ def recover(
     if len(recent) >= JUMPS_MAX:
         diagnosis = diagnose(key, refused=refused, now_ns=now_ns, unit_ns=unit_ns)
         return Stop(replace(key, quarantined_ns=now_ns, diagnosis=diagnosis))
-    jump_s = JUMP_S * JUMP_FACTOR**key.refused_in_a_row
+    row = min(key.refused_in_a_row, len(recent))  # a row that began before the window is over
+    jump_s = JUMP_S * JUMP_FACTOR**row
     floor = max(last, now_ns // unit_ns) + jump_s * NS_PER_S // unit_ns
-    after = replace(key, jumps_ns=(*recent, now_ns), refused_in_a_row=key.refused_in_a_row + 1)
+    after = replace(key, jumps_ns=(*recent, now_ns), refused_in_a_row=row + 1)
     return Jump(min(floor, MAX_NONCE - 1), after)
 
 

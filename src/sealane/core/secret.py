@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass, field
 
@@ -62,11 +61,13 @@ class Credentials:
 
 def credentials(account: str, api_key: str, api_secret: str, otp: str | None = None, *, named: str) -> Credentials:
     """Check and wrap one key pair; ``named`` is what an error calls the secret, such as a variable's name."""
+    if not isinstance(api_key, str) or not isinstance(api_secret, str) or not api_key:
+        raise SettingsError(f"the key pair of {account} must be two texts that are not empty")
     if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
         raise SettingsError(f"the API key of {account} has characters that no Kraken key has: copy it again")
     try:
         decoded = base64.b64decode(api_secret, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise SettingsError(f"{named} is not valid base64: copy the private key again from Kraken, whole") from None
     if not decoded:
         raise SettingsError(f"{named} is empty: set it to the private key that Kraken showed with the API key")

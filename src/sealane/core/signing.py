@@ -71,9 +71,9 @@ def draft(who: Credentials, method: str, params: Mapping[str, object]) -> Draft:
     if who.otp is not None:
         fields["otp"] = who.otp.reveal().decode()
     if any(_nested(value) for value in fields.values()):
-        text = json.dumps(fields, default=_plain, separators=(",", ":")).encode()
+        text = json.dumps(_exact(fields), separators=(",", ":")).encode()
         return Draft(who, path, b"," + text[1:], as_json=True)
-    form = urlencode({name: _text(name, value) for name, value in fields.items()}).encode()
+    form = _form(fields)
     return Draft(who, path, b"&" + form if form else b"", as_json=False)
 
 
@@ -84,7 +84,7 @@ def private_request(who: Credentials, method: str, params: Mapping[str, object],
 
 def public_request(method: str, params: Mapping[str, object]) -> Request:
     """The GET for one public call."""
-    query = urlencode({name: _text(name, value) for name, value in _fields(params).items()})
+    query = _form(_fields(params)).decode()
     return Request("GET", PUBLIC + checked_method(method) + ("?" + query if query else ""), (), b"")
 
 
@@ -135,10 +135,23 @@ def _number(name: str, value: Decimal | float) -> str:
     return format(exact, "f")
 
 
-def _plain(value: object) -> str:
-    """Amounts inside JSON go as strings, so that no reader rounds them."""
-    if isinstance(value, Decimal):
-        return _number("amount", value)
+def _exact(value: object, name: str = "amount") -> object:
+    """The same for JSON: amounts go as texts, so that no reader rounds them."""
+    if isinstance(value, Mapping):
+        return {str(key): _exact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_exact(item, name) for item in value]
+    if isinstance(value, (Decimal, float)):
+        return _number(name, value)
+    if value is None or isinstance(value, (str, int)):
+        return value
     raise SettingsError(
-        f"a {type(value).__name__} cannot be sent to Kraken: give a str, int, Decimal, bool, list or dict"
+        f"parameter {name!r} is a {type(value).__name__}: Kraken takes texts, numbers, lists and mappings"
     )
+
+
+def _form(fields: Mapping[str, object]) -> bytes:
+    try:
+        return urlencode({name: _text(name, value) for name, value in fields.items()}).encode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"a parameter holds {error.object!r}, which cannot be sent as text") from None

@@ -62,7 +62,7 @@ class Desk:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""
         try:
             record = self.lane.store.read_turn()
-            return call.Entered(_turn(record), _number(record, "sent_ns"), self.lane.asks_clock())
+            return call.Entered(_turn(record), _number(record, "ended_ns"), self.lane.asks_clock())
         except BaseException:
             self.lane.leave(self.owner)
             raise
@@ -76,16 +76,16 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     call.RaiseFloor: lambda desk, effect: desk.lane.store.raise_floor(effect.floor),
     call.LoadKey: lambda desk, effect: KeyState.loaded(desk.lane.store.read_key(effect.fingerprint)),
     call.SaveKey: lambda desk, effect: desk.lane.store.write_key(effect.fingerprint, effect.state.stored()),
-    call.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.sent_ns)),
+    call.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.ended_ns)),
     call.ConfirmClock: lambda desk, effect: desk.lane.confirm_clock(effect.server_ns),
     call.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 
 
-def _stored(turn: call.TurnRecord | None, sent_ns: int) -> dict[str, object]:
+def _stored(turn: call.TurnRecord | None, ended_ns: int) -> dict[str, object]:
     if turn is None:
-        return {"sent_ns": sent_ns}
-    return {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce, "sent_ns": sent_ns}
+        return {"ended_ns": ended_ns}
+    return {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce, "ended_ns": ended_ns}
 
 
 def _turn(record: object) -> call.TurnRecord | None:

@@ -26,7 +26,7 @@ from sealane.core.lane import Ticket, Turns
 from sealane.core.nonce import NS_PER_S
 from sealane.errors import Unavailable
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
-from sealane.runtime.waiters import TIDIERS, WAITERS
+from sealane.runtime.waiters import GUARDS, TIDIERS, WAITERS
 from sealane.store.port import LaneStore, LaneView, Store
 
 TURN_WAIT_S = 60.0
@@ -154,13 +154,17 @@ class Lane:
     def _linger(self) -> bool:
         """Mutex held: whether the turn is kept for this process's next call, for a moment."""
         now_ns = self.clock.boot_ns()
-        if now_ns >= self._slice_ends_ns or not self.store.is_contended():
+        try:
+            if now_ns >= self._slice_ends_ns or not self.store.is_contended():
+                return False
+        except Exception:  # a turn whose neighbours cannot be seen is simply given back
+            logger.exception("lane %s could not tell whether others wait", self.name)
             return False
         self._lingering = True
         self._linger_ends_ns = min(now_ns + LINGER_NS, self._slice_ends_ns)
         if not self._guarding:
             self._guarding = True
-            TIDIERS.submit(self._guard)
+            GUARDS.submit(self._guard)
         return True
 
     def _guard(self) -> None:

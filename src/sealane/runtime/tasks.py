@@ -31,9 +31,9 @@ async def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
         loop.call_soon_threadsafe(_resolve, arrived)
 
     ticket = Ticket(owner, wake)
-    if lane.enter(ticket):
-        return
     try:
+        if lane.enter(ticket):
+            return
         async with asyncio.timeout(limit_s):
             await arrived
     except TimeoutError:

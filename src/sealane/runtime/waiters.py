@@ -60,6 +60,8 @@ class WaiterPool:
 
 WAITERS = WaiterPool()
 TIDIERS = WaiterPool(TIDIERS_MAX)
-"""For jobs that end by themselves within moments, and must not queue behind those that wait for others."""
-os.register_at_fork(after_in_child=WAITERS.after_fork)
-os.register_at_fork(after_in_child=TIDIERS.after_fork)
+"""For jobs that wait for the disk, and must not queue behind those that wait for others."""
+GUARDS = WaiterPool(TIDIERS_MAX)
+"""For jobs that sleep for a moment and then give a turn back: no disk may come before them."""
+for _pool in (WAITERS, TIDIERS, GUARDS):
+    os.register_at_fork(after_in_child=_pool.after_fork)

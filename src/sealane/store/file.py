@@ -21,12 +21,13 @@ from pathlib import Path
 
 from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
-from sealane.store.nonce_file import NonceFile, not_durable
+from sealane.store.nonce_file import NonceFile, content_of, not_durable
 from sealane.store.port import LaneView
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 from sealane.store.turn_file import TurnFile
 
-OPEN_LANES_MAX = max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+_FILES_MAX = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+OPEN_LANES_MAX = max(64, _FILES_MAX // 8 if _FILES_MAX > 0 else 4096)  # the limit may be none, which is -1
 """Lanes whose files (three each) are kept open; the least recently opened idle ones are closed beyond."""
 
 
@@ -89,7 +90,7 @@ class FileLane:
 
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
-        content = self._disk.content(self._key_path(fingerprint), 2 * SLOT_BYTES)
+        content = content_of(self._disk, self._key_path(fingerprint), 2 * SLOT_BYTES)
         return read_slots(content)[1] if content else {}
 
     def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
@@ -140,7 +141,7 @@ class FileLane:
         """Let the files go for others; they are opened again when they are needed."""
         self._turns.close_if_idle()
         if self.idle:
-            self._nonces.close()
+            self._nonces.close_if_free()
 
     def after_fork(self) -> None:
         """See ``port.LaneStore``. Closing a copied descriptor leaves the parent's locks as they are."""

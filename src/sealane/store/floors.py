@@ -2,7 +2,7 @@
 
 1. A good nonce file wins; other numbers can only raise it.
 2. The high-water mark counts when the machine booted or the volume was mounted anew since it was written (then the
-   file may have lost what was not synced), and when the file is bad.
+   file may have lost what was not synced), and when the file is bad or stands further below it than it can.
 3. Files of older programs (``kraken_nonce.txt``, ``kraken_nonce_<user>.txt``) and the global lane always count: an
    account may have come from there. Every lane counts for a new lane, a bad file and the global lane. A lane counts by
    its file, and by its mark where that file is bad or of another boot or mount.
@@ -16,17 +16,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sealane.core.nonce import parse_nonce
+from sealane.core.nonce import NONCE_BYTES, NS_PER_S, parse_nonce
 from sealane.store.disk import Disk
-from sealane.store.mark import Era, Mark, load_mark
+from sealane.store.mark import WINDOW_S, Era, Mark, load_mark
 from sealane.store.slots import SLOT_BYTES
 
 GLOBAL_LANE = "kraken_global_nonce"
 LANE_FILE = re.compile(r"(kraken_global_nonce|kraken_key_[0-9a-f]+)\.(txt|mark)")
 OLDER_FILE = re.compile(r"kraken_nonce(_.+)?\.txt")
-NONCE_BYTES = 64
-"""More than any nonce needs: what is longer is no nonce file."""
-
 _DIGITS = {1: 19, 1_000: 16, 1_000_000: 13}
 _SPARE_DIGITS = 2
 
@@ -45,7 +42,7 @@ def known_numbers(disk: Disk, folder: Path, pattern: re.Pattern[str]) -> list[in
     """The nonces in the folder's files whose names match; a bad one is told and passed over."""
     found = []
     for name in sorted(disk.names(folder)):
-        content = disk.content(folder / name, NONCE_BYTES) if pattern.fullmatch(name) else None
+        content = disk.content(folder / name, NONCE_BYTES + 1) if pattern.fullmatch(name) else None
         if not content:
             continue
         try:
@@ -71,7 +68,7 @@ class Floors:
         found: list[Start] = []
         if stored:
             found.append(Start(stored, "file"))
-        if not stored or not mark.is_of(era):
+        if not stored or not mark.is_of(era) or mark.number - stored > self._far_below:
             found.append(Start(mark.number, "mark"))
         found += [Start(number, "older file") for number in known_numbers(self.disk, self.folder, OLDER_FILE)]
         found += [Start(number, "another lane") for number in self._other_lanes(era, every=not stored)]
@@ -79,6 +76,11 @@ class Floors:
             found.append(Start(self.env_floor, "KRAKEN_LAST_NONCE"))
         best = max(found, key=lambda start: start.floor)
         return best if best.floor else Start(0, "clock")
+
+    @property
+    def _far_below(self) -> int:
+        """The mark never stands this far above a file that nobody touched: an old copy may have been put back."""
+        return 2 * WINDOW_S * NS_PER_S // self.unit_ns
 
     def _own(self, content: bytes, *, quiet: bool) -> int:
         """The number in the lane's own file, 0 where it is missing or bad."""
@@ -92,18 +94,18 @@ class Floors:
 
     def _other_lanes(self, era: Era, *, every: bool) -> list[int]:
         """Numbers beyond this lane's size come from a finer unit and say nothing of a key kept to a coarser one."""
-        matches = (LANE_FILE.fullmatch(name) for name in self.disk.names(self.folder))
-        lanes = {match[1] for match in matches if match} - {self.name}
-        if not every and self.name != GLOBAL_LANE:
-            lanes &= {GLOBAL_LANE}
+        lanes = {GLOBAL_LANE}
+        if every or self.name == GLOBAL_LANE:
+            matches = (LANE_FILE.fullmatch(name) for name in self.disk.names(self.folder))
+            lanes = {match[1] for match in matches if match}
         largest = 10 ** (_DIGITS.get(self.unit_ns, _DIGITS[1]) + _SPARE_DIGITS)
-        return [number for lane in sorted(lanes) if 0 < (number := self._reached(lane, era)) < largest]
+        return [number for lane in lanes - {self.name} if 0 < (number := self._reached(lane, era)) < largest]
 
     def _reached(self, lane: str, era: Era) -> int:
         """The highest number that another lane may have issued."""
         mark = load_mark(self.disk.content(self.folder / f"{lane}.mark", 2 * SLOT_BYTES))
         try:
-            stored = parse_nonce(self.disk.content(self.folder / f"{lane}.txt", NONCE_BYTES) or b"")
+            stored = parse_nonce(self.disk.content(self.folder / f"{lane}.txt", NONCE_BYTES + 1) or b"")
         except ValueError:
             return mark.number
         return stored if mark.is_of(era) else max(stored, mark.number)

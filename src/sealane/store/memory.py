@@ -5,6 +5,7 @@ Nothing survives the process, so the first nonce of a lane comes from the clock 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping
 
@@ -12,12 +13,14 @@ from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
 from sealane.errors import SettingsError
 from sealane.store.port import LaneView
 
+_numbers = itertools.count()
+
 
 class MemoryStore:
     """The lanes of one object; two stores never share any."""
 
     def __init__(self) -> None:
-        self.identity = f"memory:{id(self)}"
+        self.identity = f"memory:{next(_numbers)}"
         self._lanes: dict[str, MemoryLane] = {}
 
     def lane(self, name: str, unit_ns: int = 1) -> MemoryLane:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce, parse_nonce
+from sealane.core.nonce import MAX_NONCE, NONCE_BYTES, ClockGuard, next_nonce, parse_nonce
 from sealane.errors import NotDurable, SettingsError
 from sealane.store.disk import LOCK_NOW, UNLOCK, Disk
-from sealane.store.floors import NONCE_BYTES, Floors
+from sealane.store.floors import Floors
 from sealane.store.mark import Era, extend_mark, load_mark
 from sealane.store.slots import SLOT_BYTES
 
@@ -34,11 +34,21 @@ logger = logging.getLogger("sealane.store")
 
 
 def not_durable(error: OSError, path: Path) -> NotDurable:
-    """The error for a file that could not be kept, with the remedy."""
-    return NotDurable(
+    """The error for a file that could not be kept or read, with the remedy; it is logged as well."""
+    trouble = NotDurable(
         f"Could not persist nonce to disk: {path}: {error.strerror or error}. Nothing was issued or sent. "
         f"Make the folder exist, writable and with free space, or name another in DATA_DIR"
     )
+    logger.error("%s", trouble)
+    return trouble
+
+
+def content_of(disk: Disk, path: Path, size: int) -> bytes:
+    """A file's content, b"" where it is missing; NotDurable where it cannot be read."""
+    try:
+        return disk.content(path, size) or b""
+    except OSError as error:
+        raise not_durable(error, path) from error
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class NonceFile:
             try:
                 opened = self._locked(boot_ns)
                 try:
-                    raw = self._disk.read(opened.fd, NONCE_BYTES, 0)
+                    raw = self._disk.read(opened.fd, NONCE_BYTES + 1, 0)
                     last = self._last if raw == self._raw else self._understood(raw)
                     now = wall_ns // self._unit_ns if self._follows(wall_ns, boot_ns) else 0
                     nonce = next_nonce(last, now)
@@ -93,7 +103,7 @@ class NonceFile:
             try:
                 opened = self._locked(None)
                 try:
-                    raw = self._disk.read(opened.fd, NONCE_BYTES, 0)
+                    raw = self._disk.read(opened.fd, NONCE_BYTES + 1, 0)
                     stands = max(floor, self._last if raw == self._raw else self._understood(raw))
                     if stands:  # also where it stands already: it may have been burned before a mark covered it
                         self._put(opened, raw, stands, 0)
@@ -117,7 +127,7 @@ class NonceFile:
         try:
             mark, due_at = self._extend(opened, self._last, now)
         except OSError as error:
-            logger.error("%s", not_durable(error, self._mark_path))
+            not_durable(error, self._mark_path)  # told in the log; the next draw waits for the disk itself, and raises
             return
         with self._mutex:
             if mark > self._mark and opened is self._open:
@@ -126,13 +136,13 @@ class NonceFile:
     def last(self) -> int:
         """See ``port.LaneStore``."""
         try:
-            return max(self._last, parse_nonce(self._disk.content(self.path, NONCE_BYTES) or b""))
+            return max(self._last, parse_nonce(content_of(self._disk, self.path, NONCE_BYTES + 1)))
         except ValueError:
             return self._last
 
     def stored_mark(self) -> int:
         """The durable high-water mark, 0 for none."""
-        return load_mark(self._disk.content(self._mark_path, 2 * SLOT_BYTES)).number
+        return load_mark(content_of(self._disk, self._mark_path, 2 * SLOT_BYTES)).number
 
     def confirm_clock(self, server_ns: int, wall_ns: int, boot_ns: int) -> bool:
         """See ``port.LaneStore``."""
@@ -150,6 +160,14 @@ class NonceFile:
         """Let go of the file; what is known of it stays."""
         with self._mutex:
             self._close()
+
+    def close_if_free(self) -> None:
+        """Let go of the file unless a draw is under way; never waits, since its caller may be in a draw of its own."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self._mutex.release()
 
     def after_fork(self) -> None:
         """In a forked child: let go of what is shared with the parent."""
@@ -234,11 +252,11 @@ class NonceFile:
         new = False
         if self._era is None:
             self._disk.sync_folder(self.path.parent)  # makes it where it is missing
-            new = self.path.name not in self._disk.names(self.path.parent)
+            new = self._disk.content(self.path, 1) is None
         fd = self._disk.open(self.path)
         try:
             era = Era(self._disk.boot_id(), self._disk.mount_id(fd))
-            content = self._disk.read(fd, NONCE_BYTES, 0)
+            content = self._disk.read(fd, NONCE_BYTES + 1, 0)
             if era != self._era or not era.known or not content:
                 self._find_floor(content, era, new=new)
         except BaseException:

@@ -36,11 +36,17 @@ def open_store(url: str, *, env_floor: int = 0) -> Store:
     kind = scheme[1] if scheme else "file"
     if kind == "memory" and not rest.strip("/"):
         return _share("memory", MemoryStore)
-    if kind == "file" and rest:
+    if kind == "file" and not rest:
+        raise SettingsError("SEALANE_STORE names no folder: write file:<folder>")
+    if kind == "file":
         from sealane.store.file import FileStore
 
-        folder = Path(rest.removeprefix("//")).expanduser()
-        return _share(f"{folder.resolve()} {env_floor}", lambda: FileStore(folder, env_floor=env_floor))
+        try:
+            folder = Path(rest[2:] if rest.startswith("///") else rest).expanduser()
+            place = f"{folder.resolve()} {env_floor}"
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SettingsError(f"the data folder {rest!r} cannot be: {error}; name another in DATA_DIR") from error
+        return _share(place, lambda: FileStore(folder, env_floor=env_floor))
     raise SettingsError(f"SEALANE_STORE is a {kind}: URL: use file:<folder> (the default, in DATA_DIR) or memory:")
 
 

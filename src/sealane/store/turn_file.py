@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sealane.store.disk import Disk
-from sealane.store.nonce_file import not_durable
+from sealane.store.nonce_file import content_of, not_durable
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 
 
@@ -64,9 +64,10 @@ class TurnFile:
 
     def leave(self) -> None:
         """See ``port.LaneStore``."""
-        self.idle = True
-        if self._fds is not None:
-            self._disk.unlock(self._fds[0])
+        with self._mutex:  # so that nobody closes the descriptors, and they become others', before they are unlocked
+            if self._fds is not None:
+                self._disk.unlock(self._fds[0])
+            self.idle = True
 
     def is_contended(self) -> bool:
         """See ``port.LaneStore``: whoever waits holds ``L.next``, or waits for it."""
@@ -78,7 +79,10 @@ class TurnFile:
 
     def read(self) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
-        self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES, 0))
+        try:
+            self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES, 0))
+        except OSError as error:
+            raise not_durable(error, self._path) from error
         return record
 
     def write(self, record: Mapping[str, object]) -> None:
@@ -92,7 +96,7 @@ class TurnFile:
 
     def shown(self) -> Mapping[str, object]:
         """The record as anybody may see it, without a lock."""
-        return read_slots(self._disk.content(self._path, 2 * SLOT_BYTES) or b"")[1]
+        return read_slots(content_of(self._disk, self._path, 2 * SLOT_BYTES))[1]
 
     def close(self) -> None:
         """Let go of both files, and so of the locks."""

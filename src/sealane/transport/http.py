@@ -52,8 +52,13 @@ class Timeouts:
 
 def checked_url(url: str, name: str = "KRAKEN_SPOT_URL") -> str:
     """The base URL without a trailing slash; raises SettingsError for one that keys must not be sent to."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        hostname, _ = parts.hostname or "", parts.port
+        hostname.encode("idna")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{name} is {url!r}, which is no URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not hostname:
         raise SettingsError(f"{name} is {url!r}: give a URL such as https://api.kraken.com")
     if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
         raise SettingsError(f"{name} must be scheme, host and port alone: paths such as /0/private are added")
@@ -97,7 +102,7 @@ class HttpTransport(_Wire):
         """See ``port.Transport``."""
         try:
             wire = self._take() or self._connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             return _failure(False, error)
         reusable = False
         try:
@@ -221,9 +226,22 @@ class AsyncHttpTransport(_Wire):
         self._pool = self._library.AsyncConnectionPool(
             ssl_context=context, max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
         )
+        self._sending = 0
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
 
     async def send(self, request: Request) -> Reply | Failure:
         """See ``port.AsyncTransport``."""
+        self._sending += 1
+        self._all_sent.clear()
+        try:
+            return await self._send(request)
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._all_sent.set()
+
+    async def _send(self, request: Request) -> Reply | Failure:
         body = _Body()
         try:
             async with asyncio.timeout(self.timeouts.connect_s + self.timeouts.read_s):
@@ -260,6 +278,7 @@ class AsyncHttpTransport(_Wire):
 
     async def close(self) -> None:
         """See ``port.AsyncTransport``."""
+        await self._all_sent.wait()  # each call under way ends within its limits
         await self._pool.aclose()
 
     def after_fork(self) -> None:

@@ -20,7 +20,6 @@ from sealane.cli.demo.worker import THREADS
 
 WORKERS = 4
 THREADS_SHOWN = f"{WORKERS} processes with {THREADS} threads each"
-LATENCY_MS = 3
 POLL_S = 0.25
 KILL_EVERY_S = 0.5
 START_LIMIT_S = 20.0
@@ -46,15 +45,14 @@ class Arena:
         self.url = str(document["url"])
         account = document["accounts"][0]
         self._random = random.Random(seed)  # noqa: S311 - which worker dies wants a seed, not secrecy
-        self._environment = os.environ | {
+        theirs = ("KRAKEN_", "SEALANE_")  # what the user has set for bots of their own is not for these
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)} | {
             "KRAKEN_API_KEY": account["api_key"],
             "KRAKEN_API_SECRET": account["api_secret"],
             "KRAKEN_SPOT_URL": self.url,
             "DATA_DIR": folder,
-            "SEALANE_STORE": "",
-            "SEALANE_LANES": "",
-            "KRAKEN_LAST_NONCE": "",
         }
+        self._direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def run(self, mode: str, seconds: float, *, killing: bool) -> Iterator[Figures]:
         """Run one phase, with figures several times a second; the last ones are final."""
@@ -75,15 +73,13 @@ class Arena:
         yield self._figures(time.monotonic() - began, kills)
 
     def _worker(self, mode: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "sealane.cli.demo.worker", mode], env=self._environment, stderr=subprocess.DEVNULL
-        )
+        return _started(mode, env=self._environment)
 
     def _kill_one(self, workers: list[subprocess.Popen[bytes]], mode: str) -> None:
         """SIGKILL at an instant nobody chose, and a new one at once."""
         place = self._random.randrange(len(workers))
         workers[place].kill()
-        workers[place].wait(STOP_LIMIT_S)
+        _end(workers[place])
         workers[place] = self._worker(mode)
 
     def _figures(self, elapsed_s: float, kills: int) -> Figures:
@@ -92,7 +88,7 @@ class Arena:
 
     def _control(self, verb: str, path: str) -> dict[str, Any]:
         request = urllib.request.Request(self.url + path, method=verb, data=b"" if verb == "POST" else None)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=CONTROL_LIMIT_S) as answer:  # noqa: S310 - our own loopback server
+        with self._direct.open(request, timeout=CONTROL_LIMIT_S) as answer:
             document: dict[str, Any] = json.load(answer)
             return document
 
@@ -102,10 +98,19 @@ def open_arena(seed: int) -> Iterator[Arena]:
     """Start the simulator and a folder for the lane; both are gone afterwards."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sealane-demo-"))
-        command = [sys.executable, "-m", "sealane.cli", "sim", "--port", "0", "--latency-ms", str(LATENCY_MS)]
-        simulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+        simulator = _started("exchange", stdout=subprocess.PIPE)
         stack.callback(_end, simulator)
         yield Arena(_first_line(simulator), folder, seed)
+
+
+def _started(mode: str, **options: Any) -> subprocess.Popen[bytes]:
+    """A process of the demo. It holds our pipe's other end as its standard input, so it ends when we do."""
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "sealane.cli.demo.worker", mode],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
 
 
 def _first_line(simulator: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -125,5 +130,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(STOP_LIMIT_S)
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

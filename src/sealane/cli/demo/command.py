@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -9,10 +10,15 @@ import typer
 
 from sealane.cli.demo.arena import Figures, open_arena
 from sealane.cli.demo.screen import Screen, ending
-from sealane.cli.output import JsonFlag, console, diagnostics, print_json
+from sealane.cli.output import JsonFlag, console, diagnostics, print_json, told_errors
 
 ORDINARY_S = 6.0
 SEALANE_S = 18.0
+
+
+def _stop(number: int, frame: object) -> None:
+    """A signal ends the demo like its end does: everything it started goes with it."""
+    sys.exit(128 + number)
 
 
 def demo(
@@ -20,7 +26,8 @@ def demo(
     as_json: JsonFlag = False,
 ) -> None:
     """Watch ordinary clients collide on one key, and Sealane not. No keys, no network, half a minute."""
-    with open_arena(seed) as arena, Screen(diagnostics if as_json else console) as screen:
+    signal.signal(signal.SIGTERM, _stop)
+    with told_errors(as_json), open_arena(seed) as arena, Screen(diagnostics if as_json else console) as screen:
         phases: dict[str, Figures] = {}
         for mode, seconds in (("ordinary", ORDINARY_S), ("sealane", SEALANE_S)):
             screen.begin(mode)

@@ -1,4 +1,4 @@
-"""One worker process of the demo: several threads that call Balance until the process is killed.
+"""One process of the demo: several threads that call Balance until the process is killed, or the exchange they call.
 
 ``ordinary`` does what most programs do: every thread takes its nonces from the clock. ``sealane`` uses the library.
 The key comes from the environment, as a bot's does: an argument would show in the process list.
@@ -18,6 +18,7 @@ from sealane.core.signing import private_request
 from sealane.transport.http import HttpTransport
 
 THREADS = 3
+LATENCY_MS = 3
 PAUSE_S = 0.004
 """What a bot does between two calls."""
 
@@ -49,8 +50,25 @@ def sealane() -> Callable[[], None]:
     return one_call
 
 
+def end_with_parent() -> None:
+    """End this process when its standard input does: whoever started it is gone, however it went."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main(mode: str) -> None:
-    """Run the threads for ever."""
+    """Run the threads for ever, or the simulator."""
+    end_with_parent()
+    if mode == "exchange":
+        from sealane.simulator import serve
+
+        serve(port=0, accounts=1, seed=0, latency_ms=LATENCY_MS)
+        return
     shared = sealane() if mode == "sealane" else None
     never = threading.Event()
 
