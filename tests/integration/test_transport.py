@@ -92,19 +92,19 @@ def drips(connection, heard, done):
             return
 
 
-def send_blocking(url, request=TIME, timeouts=SHORT, times=1):
+def send_blocking(url, request=TIME, timeouts=SHORT, times=1, between=lambda: None):
     transport = HttpTransport(url, timeouts)
     try:
-        return [transport.send(request) for _ in range(times)][-1]
+        return [(transport.send(request), between())[0] for _ in range(times)][-1]
     finally:
         transport.close()
 
 
-def send_async(url, request=TIME, timeouts=SHORT, times=1):
+def send_async(url, request=TIME, timeouts=SHORT, times=1, between=lambda: None):
     async def go():
         transport = AsyncHttpTransport(url, timeouts)
         try:
-            return [await transport.send(request) for _ in range(times)][-1]
+            return [(await transport.send(request), between())[0] for _ in range(times)][-1]
         finally:
             await transport.close()
 
@@ -141,9 +141,16 @@ def test_a_connection_is_used_again(send):
 
 @both
 def test_a_connection_that_was_closed_meanwhile_is_not(send):
-    with server(answers(OK), answers(OK)) as (url, heard):
-        reply = send(url, times=2)
-    assert isinstance(reply, Reply), "or, by a race, a failure that is not hidden"
+    hung_up = threading.Event()
+
+    def answers_and_hangs_up(connection, heard, done):
+        answers(OK)(connection, heard, done)
+        connection.close()
+        hung_up.set()
+
+    with server(answers_and_hangs_up, answers(OK)) as (url, heard):
+        reply = send(url, times=2, between=lambda: hung_up.wait(LIMIT_S))
+    assert isinstance(reply, Reply)
     assert len(heard) == 2
 
 
