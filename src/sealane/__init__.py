@@ -23,12 +23,13 @@ from sealane.errors import (
 )
 
 if TYPE_CHECKING:
-    from sealane.client import AsyncKraken, Kraken, Statistics
+    from sealane.client import AsyncKraken, Balance, Kraken, Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncKraken",
+    "Balance",
     "Fenced",
     "InDoubt",
     "Kraken",
@@ -44,7 +45,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """The clients bring the HTTP library with them, so they are imported when they are asked for."""
-    if name in ("AsyncKraken", "Kraken", "Statistics"):
+    if name in ("AsyncKraken", "Balance", "Kraken", "Statistics"):
         from sealane import client
 
         return getattr(client, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sealane.cli import call, nonce, sim
+from sealane.cli import balance, call, nonce, sim
 from sealane.cli.demo import command as demo
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("sim")(sim.sim)
 app.command("call")(call.call)
+app.command("balance")(balance.balance)
 app.add_typer(nonce.app, name="nonce")
 
 

@@ -3,5 +3,6 @@
 from sealane.client.async_kraken import AsyncKraken
 from sealane.client.kraken import Kraken
 from sealane.client.statistics import Statistics
+from sealane.core.balance import Balance
 
-__all__ = ["AsyncKraken", "Kraken", "Statistics"]
+__all__ = ["AsyncKraken", "Balance", "Kraken", "Statistics"]

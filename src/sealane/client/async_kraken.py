@@ -11,6 +11,7 @@ from typing import Any, Self
 from sealane.client.accounts import MASTER
 from sealane.client.session import Session
 from sealane.client.statistics import Statistics
+from sealane.core.balance import Balance
 from sealane.errors import SettingsError
 from sealane.runtime import tasks
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
@@ -79,6 +80,12 @@ class AsyncKraken:
         flow, desk = self._session.public(method, params)
         self._bind()
         return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    async def balance(self) -> Balance:
+        """See ``Kraken.balance``."""
+        flow, desk = self._session.balance()
+        self._bind()
+        return self._session.remember(await tasks.run(flow, desk, self._transport, self._session.turn_wait_s))
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""

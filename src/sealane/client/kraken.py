@@ -10,6 +10,7 @@ from typing import Any, Self
 from sealane.client.accounts import MASTER
 from sealane.client.session import Session
 from sealane.client.statistics import Statistics
+from sealane.core.balance import Balance
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
@@ -88,6 +89,15 @@ class Kraken:
         """Make one public call and return its ``result``; it waits for no lane. Raises Refused or Unavailable."""
         flow, desk = self._session.public(method, params)
         return threads.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    def balance(self) -> Balance:
+        """What the account holds, as Decimal amounts with their time.
+
+        Where Kraken cannot be asked now, the last balance this client had, with ``stale``, ``error`` and ``age_s`` set;
+        where it has had none, the error is raised: an unknown balance is never zero. Raises as ``private`` does.
+        """
+        flow, desk = self._session.balance()
+        return self._session.remember(threads.run(flow, desk, self._transport, self._session.turn_wait_s))
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""

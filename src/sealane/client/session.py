@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sealane.client.accounts import MASTER, account_credentials
 from sealane.client.settings import Settings
 from sealane.client.statistics import Statistics, Tally
 from sealane.core import call
+from sealane.core.balance import Balance, balance_call
 from sealane.core.events import Event
 from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.recovery import KeyState
@@ -52,6 +53,7 @@ class Session:
             if self._lane.name == GLOBAL_LANE:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
                 logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
+        self._known: Balance | None = None
         self._tally = Tally()
         rebuilt_after_fork(self._tally)
         self._started_ns = SYSTEM_CLOCK.boot_ns()
@@ -115,9 +117,23 @@ class Session:
         def sign(name: str, nonce: int) -> Request:
             return (prepared if name == method else draft(who, name, {})).signed(nonce)
 
+        return call.private_call(self._caller(who, sign), method), Desk(lane, current_owner(), self._hear)
+
+    def balance(self) -> tuple[call.Flow[Balance], Desk]:
+        """The balance as a flow; what it returns is to be given to ``remember``."""
+        who, lane = self._key(), self.lane
+        caller = self._caller(who, lambda name, nonce: draft(who, name, {}).signed(nonce))
+        return balance_call(caller, self._known), Desk(lane, current_owner(), self._hear)
+
+    def remember(self, balance: Balance) -> Balance:
+        """Keep a fresh balance as the last known one; returns what it was given."""
+        if not balance.stale:
+            self._known = balance
+        return balance
+
+    def _caller(self, who: Credentials, sign: Callable[[str, int], Request]) -> call.Caller:
         interval_ns = self.settings.min_interval_ms * NS_PER_MS
-        caller = call.Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign)
-        return call.private_call(caller, method), Desk(lane, current_owner(), self._hear)
+        return call.Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign)
 
     def public(self, method: str, params: Mapping[str, object]) -> tuple[call.Flow[object], PublicDesk]:
         """A public call as a flow: no lane, no nonce, no wait."""
