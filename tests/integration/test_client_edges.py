@@ -39,6 +39,23 @@ def test_an_async_client_closed_under_a_call_lets_it_end(keys):
     assert asyncio.run(run())["txid"]
 
 
+def test_a_task_that_gave_a_call_up_does_not_overtake_it(keys):
+    """A time-out leaves the request on the wire with its turn, and the same task calls again."""
+    keys.add_fault("delay", methods=["Balance"], delay_s=0.3)
+
+    async def run():
+        async with AsyncKraken.from_env() as kraken:
+            await kraken.private("OpenOrders")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await kraken.private("Balance")
+            return await kraken.private("AddOrder", ORDER)
+
+    assert asyncio.run(run())["txid"]
+    summary = keys.journal()["summary"]
+    assert (summary["refused_nonce"], summary["max_overlap"], summary["requests"]) == (0, 1, 3)
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_an_async_client_belongs_to_one_event_loop(keys):
     kraken = AsyncKraken.from_env()

@@ -19,12 +19,19 @@ from sealane.transport.port import AsyncTransport
 
 T = TypeVar("T")
 
-_leftovers: set[asyncio.Task[None]] = set()  # calls whose callers were cancelled; the loop alone keeps no reference
+_leftovers: dict[asyncio.Task[None], Hashable] = {}
+"""Calls whose callers were cancelled, and the callers: the loop alone keeps no reference."""
 
 
 async def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
-    """Take the lane's turn; raises Unavailable where it does not come within ``limit_s``."""
+    """Take the lane's turn; raises Unavailable where it does not come within ``limit_s``.
+
+    A caller that gave a call up (a time-out) and calls again would nest in what it gave up: it waits for its end first.
+    """
     loop = asyncio.get_running_loop()
+    given_up = [task for task, of in list(_leftovers.items()) if of == owner and task.get_loop() is loop]
+    if given_up and (await asyncio.wait(given_up, timeout=limit_s))[1]:
+        raise busy(lane, limit_s)
     arrived: asyncio.Future[None] = loop.create_future()
 
     def wake() -> None:
@@ -112,8 +119,8 @@ def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, pending: async
         _wind_up(flow, desk, answer, None)
 
     task = asyncio.get_running_loop().create_task(finish(), name="sealane-finish")
-    _leftovers.add(task)
-    task.add_done_callback(_leftovers.discard)
+    _leftovers[task] = desk.owner if isinstance(desk, Desk) else None
+    task.add_done_callback(_leftovers.pop)
 
 
 def _wind_up(flow: call.Flow[T], desk: Desk | PublicDesk, answer: object, trouble: BaseException | None) -> None:
@@ -134,6 +141,6 @@ def _wind_up(flow: call.Flow[T], desk: Desk | PublicDesk, answer: object, troubl
 async def finish_leftovers() -> None:
     """Wait for the calls of this loop whose callers were cancelled; each ends within its transport's limits."""
     loop = asyncio.get_running_loop()
-    mine = [task for task in _leftovers if task.get_loop() is loop]
+    mine = [task for task in list(_leftovers) if task.get_loop() is loop]
     if mine:
         await asyncio.gather(*mine, return_exceptions=True)
