@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sealane import AsyncKraken, Kraken, NotDurable, SettingsError
+from sealane import AsyncKraken, InDoubt, Kraken, NotDurable, SettingsError
 from sealane.store import open_store
 from sealane.store.file import FileStore
 from sealane.store.memory import MemoryStore
@@ -70,6 +70,20 @@ def test_an_async_client_belongs_to_one_event_loop(keys):
     gc.collect()  # the first loop's connection went with it, and says so here rather than in another test
 
 
+def test_an_answer_that_takes_longer_than_the_callers_limit(keys):
+    keys.add_fault("hang", methods=["AddOrder"], applied=True, hang_s=30)
+    with Kraken.from_env(timeout_s=0.2) as kraken, pytest.raises(InDoubt):
+        kraken.private("AddOrder", ORDER)
+
+    async def run():
+        async with AsyncKraken.from_env(timeout_s=0.2) as kraken:
+            await kraken.private("AddOrder", ORDER)
+
+    keys.add_fault("hang", methods=["AddOrder"], applied=True, hang_s=30)
+    with pytest.raises(InDoubt):
+        asyncio.run(run())
+
+
 def test_a_parameter_of_krakens_may_be_called_method_or_params(keys):
     with Kraken.from_env() as kraken:
         assert kraken.private("Balance", method="Bitcoin")["ZUSD"]
@@ -88,6 +102,8 @@ def test_a_parameter_of_krakens_may_be_called_method_or_params(keys):
         {"store": "file:~no-such-user-anywhere/x"},
         {"store": "file:"},
         {"turn_wait_s": -1},
+        {"timeout_s": 0},
+        {"timeout_s": float("nan")},
         {"turn_wait_s": float("inf")},
     ],
 )

@@ -16,7 +16,7 @@ from sealane.errors import SettingsError
 from sealane.runtime import tasks
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
-from sealane.transport.http import AsyncHttpTransport
+from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, limits
 from sealane.transport.port import AsyncTransport
 
 
@@ -37,26 +37,31 @@ class AsyncKraken:
         account: str = MASTER,
         otp: str | None = None,
         turn_wait_s: float = TURN_WAIT_S,
+        timeout_s: float = READ_TIMEOUT_S,
         transport: AsyncTransport | None = None,
     ) -> None:
-        self._start(
-            Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s),
-            transport,
-        )
+        session = Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s)
+        self._start(session, transport or AsyncHttpTransport(session.settings.url, limits(timeout_s)))
 
-    def _start(self, session: Session, transport: AsyncTransport | None) -> None:
+    def _start(self, session: Session, transport: AsyncTransport) -> None:
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._transport: AsyncTransport = transport or AsyncHttpTransport(session.settings.url)
+        self._transport = transport
         rebuilt_after_fork(self._transport)
 
     @classmethod
     def from_env(
-        cls, account: str = MASTER, *, turn_wait_s: float = TURN_WAIT_S, transport: AsyncTransport | None = None
+        cls,
+        account: str = MASTER,
+        *,
+        turn_wait_s: float = TURN_WAIT_S,
+        timeout_s: float = READ_TIMEOUT_S,
+        transport: AsyncTransport | None = None,
     ) -> Self:
         """See ``Kraken.from_env``."""
         client = cls.__new__(cls)
-        client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
+        session = Session.from_env(account, turn_wait_s=turn_wait_s)
+        client._start(session, transport or AsyncHttpTransport(session.settings.url, limits(timeout_s)))
         return client
 
     def _bind(self) -> None:

@@ -14,7 +14,7 @@ from sealane.core.balance import Balance
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
-from sealane.transport.http import HttpTransport
+from sealane.transport.http import READ_TIMEOUT_S, HttpTransport, limits
 from sealane.transport.port import Transport
 
 
@@ -28,6 +28,7 @@ class Kraken:
         account: the name under which figures, errors and logs speak of this key.
         otp: the static password of a key with two-factor authentication.
         turn_wait_s: how long a call waits for its turn before it raises Unavailable.
+        timeout_s: how long an answer may take, from the first byte sent to the last received.
         transport: what carries the requests, by default HTTP with limits on every wait.
 
     Raises SettingsError where an argument or a variable is wrong.
@@ -43,21 +44,25 @@ class Kraken:
         account: str = MASTER,
         otp: str | None = None,
         turn_wait_s: float = TURN_WAIT_S,
+        timeout_s: float = READ_TIMEOUT_S,
         transport: Transport | None = None,
     ) -> None:
-        self._start(
-            Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s),
-            transport,
-        )
+        session = Session.made_of(api_key, api_secret, url, store, account=account, otp=otp, turn_wait_s=turn_wait_s)
+        self._start(session, transport or HttpTransport(session.settings.url, limits(timeout_s)))
 
-    def _start(self, session: Session, transport: Transport | None) -> None:
+    def _start(self, session: Session, transport: Transport) -> None:
         self._session = session
-        self._transport: Transport = transport or HttpTransport(session.settings.url)
+        self._transport = transport
         rebuilt_after_fork(self._transport)
 
     @classmethod
     def from_env(
-        cls, account: str = MASTER, *, turn_wait_s: float = TURN_WAIT_S, transport: Transport | None = None
+        cls,
+        account: str = MASTER,
+        *,
+        turn_wait_s: float = TURN_WAIT_S,
+        timeout_s: float = READ_TIMEOUT_S,
+        transport: Transport | None = None,
     ) -> Self:
         """The client of an account whose key is in the environment.
 
@@ -65,7 +70,8 @@ class Kraken:
         ``KRAKEN_USER_<name>_API_KEY`` and ``_API_SECRET``.
         """
         client = cls.__new__(cls)
-        client._start(Session.from_env(account, turn_wait_s=turn_wait_s), transport)
+        session = Session.from_env(account, turn_wait_s=turn_wait_s)
+        client._start(session, transport or HttpTransport(session.settings.url, limits(timeout_s)))
         return client
 
     def private(self, method: str, /, params: Mapping[str, object] | None = None, **more: object) -> Any:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 """Kraken answers in well under a second; under load its matching engine has been seen to take tens."""
+TIMEOUT_MAX_S = 600.0
 BODY_LIMIT = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 KEEPALIVE_S = 20.0
@@ -48,6 +49,13 @@ class Timeouts:
 
     connect_s: float = CONNECT_TIMEOUT_S
     read_s: float = READ_TIMEOUT_S
+
+
+def limits(timeout_s: float) -> Timeouts:
+    """The limits for a caller's ``timeout_s``; raises SettingsError for one that is none."""
+    if not 0 < timeout_s <= TIMEOUT_MAX_S:
+        raise SettingsError(f"timeout_s is {timeout_s}: give more than 0 and at most {TIMEOUT_MAX_S:.0f} seconds")
+    return Timeouts(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
 
 
 def checked_url(url: str, name: str = "KRAKEN_SPOT_URL") -> str:
