@@ -11,12 +11,21 @@ def sim():
 
 
 @pytest.fixture
-def keys(sim, monkeypatch):
+def into_environment(monkeypatch):
+    """Put a simulator's address and its accounts' keys into the environment: MASTER, and the users by these names."""
+
+    def put(simulator, *users):
+        monkeypatch.setenv("KRAKEN_SPOT_URL", simulator.url)
+        prefixes = ("KRAKEN", *(f"KRAKEN_USER_{user}" for user in users))
+        for prefix, account in zip(prefixes, simulator.accounts, strict=True):
+            monkeypatch.setenv(f"{prefix}_API_KEY", account.api_key)
+            monkeypatch.setenv(f"{prefix}_API_SECRET", account.api_secret)
+
+    return put
+
+
+@pytest.fixture
+def keys(sim, into_environment):
     """The environment of a program whose MASTER and one user live on the simulator."""
-    master, user = sim.accounts
-    monkeypatch.setenv("KRAKEN_SPOT_URL", sim.url)
-    monkeypatch.setenv("KRAKEN_API_KEY", master.api_key)
-    monkeypatch.setenv("KRAKEN_API_SECRET", master.api_secret)
-    monkeypatch.setenv("KRAKEN_USER_daivon_frazier_API_KEY", user.api_key)
-    monkeypatch.setenv("KRAKEN_USER_daivon_frazier_API_SECRET", user.api_secret)
+    into_environment(sim, "daivon_frazier")
     return sim

@@ -27,13 +27,12 @@ ROUND_S = TASKS * (LATENCY_MS + 2) / 1000
 
 
 @pytest.fixture
-def kraken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+def kraken(
+    into_environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Simulator]:
     with Simulator(accounts=2, seed=7, latency_ms=LATENCY_MS) as simulator:
-        monkeypatch.setenv("KRAKEN_SPOT_URL", simulator.url)
+        into_environment(simulator, "user1")
         monkeypatch.setenv("DATA_DIR", str(tmp_path))
-        for prefix, account in zip(("KRAKEN", "KRAKEN_USER_user1"), simulator.accounts, strict=True):
-            monkeypatch.setenv(f"{prefix}_API_KEY", account.api_key)
-            monkeypatch.setenv(f"{prefix}_API_SECRET", account.api_secret)
         yield simulator
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,13 +17,12 @@ GO_ON_S = 10.0
 
 
 @pytest.fixture
-def kraken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+def kraken(
+    into_environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Simulator]:
     with Simulator(accounts=2, seed=9) as simulator:
-        monkeypatch.setenv("KRAKEN_SPOT_URL", simulator.url)
+        into_environment(simulator, "user1")
         monkeypatch.setenv("DATA_DIR", str(tmp_path))
-        for prefix, account in zip(("KRAKEN", "KRAKEN_USER_user1"), simulator.accounts, strict=True):
-            monkeypatch.setenv(f"{prefix}_API_KEY", account.api_key)
-            monkeypatch.setenv(f"{prefix}_API_SECRET", account.api_secret)
         yield simulator
 
 

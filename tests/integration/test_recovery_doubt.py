@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,13 +36,12 @@ LOST = [
 
 
 @pytest.fixture
-def kraken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+def kraken(
+    into_environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Simulator]:
     with Simulator(accounts=2, seed=6) as simulator:
-        monkeypatch.setenv("KRAKEN_SPOT_URL", simulator.url)
+        into_environment(simulator, "user1")
         monkeypatch.setenv("DATA_DIR", str(tmp_path))
-        for prefix, account in zip(("KRAKEN", "KRAKEN_USER_user1"), simulator.accounts, strict=True):
-            monkeypatch.setenv(f"{prefix}_API_KEY", account.api_key)
-            monkeypatch.setenv(f"{prefix}_API_SECRET", account.api_secret)
         yield simulator
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,13 @@ LIMIT_S = 30.0
 
 
 @pytest.fixture
-def kraken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Simulator]:
+def kraken(
+    into_environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Simulator]:
     """A Kraken with two accounts that the environment knows, and no waiting."""
     with Simulator(accounts=2, seed=5) as simulator:
-        monkeypatch.setenv("KRAKEN_SPOT_URL", simulator.url)
+        into_environment(simulator, "user1")
         monkeypatch.setenv("DATA_DIR", str(tmp_path))
-        for prefix, account in zip(("KRAKEN", "KRAKEN_USER_user1"), simulator.accounts, strict=True):
-            monkeypatch.setenv(f"{prefix}_API_KEY", account.api_key)
-            monkeypatch.setenv(f"{prefix}_API_SECRET", account.api_secret)
         monkeypatch.setattr(time, "sleep", no_sleep)
         yield simulator
 

@@ -248,6 +248,12 @@ def _must_be_open(caller: Caller, key: KeyState, now_ns: int) -> None:
         raise Unavailable(f"Kraken locked the key of {caller.account} out; nothing is sent for another {left_s:.0f} s")
 
 
+def rest_s(interval_ns: int, ended_ns: int, now_ns: int) -> float:
+    """Seconds left of an interval since a call's end; 0 after it. A clock that stepped back is not waited for."""
+    rest_ns = ended_ns + interval_ns - now_ns
+    return rest_ns / NS_PER_S if 0 < rest_ns <= interval_ns else 0.0
+
+
 @dataclass(slots=True)
 class Pace:
     """The documents' fixed spacing: so long from the end of a lane's private call to the start of its next."""
@@ -256,11 +262,9 @@ class Pace:
     ended_ns: int
 
     def keep(self) -> Flow[None]:
-        """Wait for what is left of the interval. A clock that stepped back is not waited for."""
-        if self.interval_ns:
-            rest_ns = self.ended_ns + self.interval_ns - (yield Now())
-            if 0 < rest_ns <= self.interval_ns:
-                yield Sleep(rest_ns / NS_PER_S)
+        """Wait for what is left of the interval."""
+        if self.interval_ns and (left_s := rest_s(self.interval_ns, self.ended_ns, (yield Now()))):
+            yield Sleep(left_s)
 
     def mark(self) -> Flow[int]:
         """A call ended; answers with the time to store, 0 where none is kept."""

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sealane.client.session import NS_PER_MS, Session
-from sealane.core.nonce import NS_PER_S
+from sealane.core.call import rest_s
 from sealane.errors import SettingsError
 from sealane.plugins import awaited
 from sealane.runtime import threads
+from sealane.runtime.effects import last_ended_ns
 from sealane.runtime.lanes import current_owner
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ class Turnstile:
         """Make one private call in a turn; raises what the call raises, and Unavailable where no turn comes."""
         self.check_key()
         with self._turn():
-            if rest_s := self._rest_s():
-                time.sleep(rest_s)
+            if left_s := self._rest_s():
+                time.sleep(left_s)
             try:
                 return call()
             finally:
@@ -78,8 +79,8 @@ class Turnstile:
         if self.lane.must_sync():
             # The loop must not wait for the disk: a thread does, and the number it draws is burned.
             await asyncio.to_thread(self.lane.draw)
-        if rest_s := self._rest_s():
-            await asyncio.sleep(rest_s)
+        if left_s := self._rest_s():
+            await asyncio.sleep(left_s)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -96,10 +97,7 @@ class Turnstile:
         """Turn held: how long the lane's spacing, where one is set, asks to wait still."""
         if not self._interval_ns:
             return 0.0
-        ended_ns = self.lane.store.read_turn().get("ended_ns")
-        last_ns = ended_ns if isinstance(ended_ns, int) else 0
-        rest_ns = last_ns + self._interval_ns - self.lane.clock.wall_ns()
-        return rest_ns / NS_PER_S if 0 < rest_ns <= self._interval_ns else 0.0
+        return rest_s(self._interval_ns, last_ended_ns(self.lane.store.read_turn()), self.lane.clock.wall_ns())
 
     def _note_end(self) -> None:
         if self._interval_ns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class Desk:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""
         try:
             record = self.lane.store.read_turn()
-            return call.Entered(_turn(record), _number(record, "ended_ns"), self.lane.asks_clock())
+            return call.Entered(_turn(record), last_ended_ns(record), self.lane.asks_clock())
         except BaseException:
             self.lane.leave(self.owner)
             raise
@@ -96,6 +96,7 @@ def _turn(record: object) -> call.TurnRecord | None:
             return None
 
 
-def _number(record: object, name: str) -> int:
-    value = record.get(name) if isinstance(record, dict) else None
+def last_ended_ns(record: Mapping[str, object]) -> int:
+    """When the lane's last call ended, by its turn record; 0 where that was not kept."""
+    value = record.get("ended_ns")
     return value if isinstance(value, int) else 0
