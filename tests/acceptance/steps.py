@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sealane.store.file
-from sealane.core import call
+from sealane.core import effects
 from sealane.runtime import threads
 from sealane.store.disk import OsDisk
 from sealane.transport.http import HttpTransport
@@ -120,7 +120,7 @@ def watch(steps: Steps) -> None:
     sealane.store.file.OsDisk = lambda: WatchedDisk(steps)  # type: ignore[assignment,misc]
     perform = threads._perform
 
-    def watched(effect: call.Effect, *rest: Any) -> object:
+    def watched(effect: effects.Effect, *rest: Any) -> object:
         steps.at(type(effect).__name__)
         answer = perform(effect, *rest)
         steps.at(f"{type(effect).__name__} done")

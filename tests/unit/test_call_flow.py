@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from sealane.core import call, events
-from sealane.core.call import Caller, Entered, TurnRecord, private_call
+from sealane.core import effects, events
+from sealane.core.call import private_call
+from sealane.core.effects import Caller, Entered, TurnRecord
 from sealane.core.nonce import NS_PER_S
 from sealane.core.recovery import LOCKOUT_S, KeyState
 from sealane.core.signing import Request
@@ -49,28 +50,28 @@ class Hand:
 
     def answer(self, effect):
         match effect:
-            case call.Enter():
+            case effects.Enter():
                 return self.entered
-            case call.Now():
+            case effects.Now():
                 return self.now_ns
-            case call.Draw():
+            case effects.Draw():
                 self.nonce += 1
                 return self.nonce
-            case call.LastNonce():
+            case effects.LastNonce():
                 return self.nonce
-            case call.RaiseFloor(floor):
+            case effects.RaiseFloor(floor):
                 self.nonce = max(self.nonce, floor)
-            case call.LoadKey(fingerprint):
+            case effects.LoadKey(fingerprint):
                 return self.keys.get(fingerprint, KeyState())
-            case call.SaveKey(fingerprint, state):
+            case effects.SaveKey(fingerprint, state):
                 self.keys[fingerprint] = state
-            case call.Record(turn):
+            case effects.Record(turn):
                 self.records.append(turn)
-            case call.Sleep(seconds):
+            case effects.Sleep(seconds):
                 self.now_ns += int(seconds * NS_PER_S)
-            case call.Tell(event):
+            case effects.Tell(event):
                 self.events.append(event)
-            case call.Exchange(request):
+            case effects.Exchange(request):
                 self.sent.append((request.verb, request.target))
                 answer = self.answers.pop(0)
                 if isinstance(answer, BaseException):

@@ -10,18 +10,21 @@ from pathlib import Path
 
 from sealane.client.accounts import MASTER, account_credentials
 from sealane.client.settings import Settings
-from sealane.client.statistics import Statistics, Tally
-from sealane.core import call
+from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
+from sealane.core.call import private_call, public_call
+from sealane.core.effects import Caller, Flow
 from sealane.core.events import Event
 from sealane.core.nonce import NS_PER_S, unit_ns
+from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
 from sealane.core.signing import Request, draft, public_request
+from sealane.core.transaction import transaction
 from sealane.core.verdict import Outcome
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
-from sealane.runtime.effects import Desk, PublicDesk
+from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane, rebuilt_after_fork
 from sealane.store import Store, open_store
 from sealane.store.floors import GLOBAL_LANE
@@ -47,6 +50,7 @@ class Session:
         self._who = who
         self._store = store or open_store(settings.store, env_floor=settings.last_nonce)
         self._unit_ns = unit_ns(settings.nonce_unit)
+        self._tier = settings.limits()
         self._lane: Lane | None = None
         if who is not None:
             self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
@@ -109,7 +113,7 @@ class Session:
 
     def private(
         self, method: str, params: Mapping[str, object] | None, more: Mapping[str, object]
-    ) -> tuple[call.Flow[object], Desk]:
+    ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         who, lane = self._key(), self.lane
         prepared = draft(who, method, {**params, **more} if params else more)
@@ -117,9 +121,10 @@ class Session:
         def sign(name: str, nonce: int) -> Request:
             return (prepared if name == method else draft(who, name, {})).signed(nonce)
 
-        return call.private_call(self._caller(who, sign), method), Desk(lane, current_owner(), self._hear)
+        doing = transaction(method, {**params, **more} if params else more)
+        return private_call(self._caller(who, sign), method, doing), Desk(lane, current_owner(), self._hear)
 
-    def balance(self) -> tuple[call.Flow[Balance], Desk]:
+    def balance(self) -> tuple[Flow[Balance], Desk]:
         """The balance as a flow; what it returns is to be given to ``remember``."""
         who, lane = self._key(), self.lane
         caller = self._caller(who, lambda name, nonce: draft(who, name, {}).signed(nonce))
@@ -131,13 +136,13 @@ class Session:
             self._known = balance
         return balance
 
-    def _caller(self, who: Credentials, sign: Callable[[str, int], Request]) -> call.Caller:
+    def _caller(self, who: Credentials, sign: Callable[[str, int], Request]) -> Caller:
         interval_ns = self.settings.min_interval_ms * NS_PER_MS
-        return call.Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign)
+        return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign, self._tier, self.turn_wait_s)
 
-    def public(self, method: str, params: Mapping[str, object]) -> tuple[call.Flow[object], PublicDesk]:
+    def public(self, method: str, params: Mapping[str, object]) -> tuple[Flow[object], PublicDesk]:
         """A public call as a flow: no lane, no nonce, no wait."""
-        return call.public_call(public_request(method, params), method), PublicDesk(SYSTEM_CLOCK)
+        return public_call(public_request(method, params), method), PublicDesk(SYSTEM_CLOCK)
 
     def _hear(self, event: Event) -> None:
         self._tally.hear(event)
@@ -168,8 +173,15 @@ class Session:
             clock_doubted=lane.store.clock_doubted() if lane else False,
             waiting=lane.waiting if lane else 0,
             busy=lane.held if lane else False,
+            counters=self._counters(lane),
             uptime_s=(SYSTEM_CLOCK.boot_ns() - self._started_ns) / NS_PER_S,
         )
+
+    def _counters(self, lane: Lane | None) -> tuple[CounterFigures, ...]:
+        if lane is None or self._who is None or self._tier is None:
+            return ()
+        rates = Rates.loaded(lane.store.rates(self._who.account))
+        return counter_figures(rates, self._tier, self._who.fingerprint, SYSTEM_CLOCK.wall_ns())
 
     def status_line(self, kind: str) -> str:
         """One line for ``repr``."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sealane.core.methods import HISTORY_COST
 from sealane.core.nonce import parse_nonce, unit_ns
+from sealane.core.tiers import STARTER, TIERS, Tier
 from sealane.errors import SettingsError
 from sealane.store.floors import GLOBAL_LANE
-from sealane.transport.http import checked_url
+from sealane.transport.http import checked_url, is_loopback
 
 KRAKEN_URL = "https://api.kraken.com"
 LANES = ("global", "per-key")
-TIERS = ("starter", "intermediate", "pro", "off")
+OFF = "off"
+HISTORY_COSTS = (2, 4)
 MIN_INTERVAL_MAX_MS = 60_000
 
 logger = logging.getLogger("sealane")
@@ -27,7 +30,9 @@ class Settings:
         url: base URL of Kraken Spot (``KRAKEN_SPOT_URL``).
         store: URL of the store (``SEALANE_STORE``), by default the folder named by ``DATA_DIR``.
         lanes: ``"global"`` or ``"per-key"`` (``SEALANE_LANES``).
-        tier: Kraken's verification tier (``SEALANE_TIER``).
+        tier: Kraken's verification tier (``SEALANE_TIER``), whose limits are kept, or ``"off"``. Where it is unset:
+            starter for Kraken; off for a loopback address, where a simulator or a gateway counts for itself.
+        history_cost: what ClosedOrders, TradesHistory and Ledgers add to the REST counter (``SEALANE_HISTORY_COST``).
         min_interval_ms: spacing of private calls (``SEALANE_MIN_INTERVAL_MS``), 0 for none.
         nonce_unit: ``"ns"``, ``"us"`` or ``"ms"`` (``SEALANE_NONCE_UNIT``).
         last_nonce: ``KRAKEN_LAST_NONCE``, 0 where it is unset or bad.
@@ -36,7 +41,8 @@ class Settings:
     url: str = KRAKEN_URL
     store: str = "file:./data"
     lanes: str = "global"
-    tier: str = "starter"
+    tier: str | None = None
+    history_cost: int = HISTORY_COST
     min_interval_ms: int = 0
     nonce_unit: str = "ns"
     last_nonce: int = 0
@@ -44,7 +50,8 @@ class Settings:
     def __post_init__(self) -> None:
         checked_url(self.url)
         _one_of("SEALANE_LANES", self.lanes, LANES)
-        _one_of("SEALANE_TIER", self.tier, TIERS)
+        _one_of("SEALANE_TIER", self.tier or OFF, (*TIERS, OFF))
+        _one_of("SEALANE_HISTORY_COST", self.history_cost, HISTORY_COSTS)
         unit_ns(self.nonce_unit)
         if self.lanes == "global" and self.nonce_unit != "ns":
             raise SettingsError(
@@ -62,20 +69,26 @@ class Settings:
             url=found.get("KRAKEN_SPOT_URL", KRAKEN_URL),
             store=found.get("SEALANE_STORE", f"file:{found.get('DATA_DIR', './data')}"),
             lanes=found.get("SEALANE_LANES", "global"),
-            tier=found.get("SEALANE_TIER", "starter"),
+            tier=found.get("SEALANE_TIER"),
+            history_cost=_whole("SEALANE_HISTORY_COST", found.get("SEALANE_HISTORY_COST", str(HISTORY_COST))),
             min_interval_ms=_whole("SEALANE_MIN_INTERVAL_MS", found.get("SEALANE_MIN_INTERVAL_MS", "0")),
             nonce_unit=found.get("SEALANE_NONCE_UNIT", "ns"),
             last_nonce=_last_nonce(found.get("KRAKEN_LAST_NONCE")),
         )
+
+    def limits(self) -> Tier | None:
+        """The limits that are kept, None for none."""
+        name = self.tier or (OFF if is_loopback(self.url) else STARTER)
+        return None if name == OFF else replace(TIERS[name].trusted(), history_cost=self.history_cost)
 
     def lane_name(self, fingerprint: str) -> str:
         """The name of the lane on which a key's calls go."""
         return GLOBAL_LANE if self.lanes == "global" else f"kraken_key_{fingerprint}"
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
-        raise SettingsError(f"{name} is {value!r}: choose one of {', '.join(choices)}")
+        raise SettingsError(f"{name} is {value!r}: choose one of {', '.join(map(str, choices))}")
 
 
 def _whole(name: str, text: str) -> int:

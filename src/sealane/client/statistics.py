@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import collections
 import threading
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sealane.core import events
+from sealane.core.counter import Counter, Limit
+from sealane.core.rates import Rates, pair_counter, pair_of, rest_counter
+from sealane.core.tiers import Tier
 from sealane.core.verdict import Outcome
+
+
+@dataclass(frozen=True)
+class CounterFigures:
+    """One of Kraken's counters at one moment, shared by every process of the store.
+
+    Attributes:
+        name: ``"rest"``, or the pair of a trading counter such as ``"XBTUSD"``.
+        level, limit: where it stands, claims of calls under way included, and what it may reach.
+        drain_s: seconds until it is at zero if nothing is sent.
+        waited_for: the cost of calls that wait for room.
+        open_orders, open_orders_limit: of the pair, as far as they are known here; None for the REST counter.
+    """
+
+    name: str
+    level: float
+    limit: float
+    drain_s: float
+    waited_for: float
+    open_orders: int | None = None
+    open_orders_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +48,7 @@ class Statistics:
         last_nonce: the lane's highest nonce, by any process. nonces_issued: those by this process.
         clock_doubted: the clock leaped forward and is not followed.
         waiting: callers in this process that wait for the lane. busy: whether one holds it.
+        counters: Kraken's counters as kept for this key and its account's pairs; empty with the tier off.
         uptime_s: seconds since the client was made.
     """
 
@@ -45,14 +70,39 @@ class Statistics:
     clock_doubted: bool
     waiting: int
     busy: bool
+    counters: tuple[CounterFigures, ...]
     uptime_s: float
+
+
+def counter_figures(rates: Rates, tier: Tier, fingerprint: str, now_ns: int) -> tuple[CounterFigures, ...]:
+    """The REST counter of a key and the trading counters of its account's pairs, in the order of their names."""
+    rest = _figures("rest", rates.counters.get(rest_counter(fingerprint), Counter()), tier.rest, now_ns)
+    pairs = sorted({pair_of(name) for name in rates.counters} - {""} | set(rates.open))
+    return (
+        rest,
+        *(
+            replace(
+                _figures(pair, rates.counters.get(pair_counter(pair), Counter()), tier.trading, now_ns),
+                open_orders=rates.open.get(pair, 0),
+                open_orders_limit=tier.open_orders,
+            )
+            for pair in pairs
+        ),
+    )
+
+
+def _figures(name: str, counter: Counter, limit: Limit, now_ns: int) -> CounterFigures:
+    now = counter.at(limit, now_ns)
+    level = now.level + now.claimed
+    waited_for = now.cancels + now.orders + now.queries
+    return CounterFigures(name, round(level, 3), limit.maximum, round(level / limit.decay_per_s, 3), waited_for)
 
 
 class Tally:
     """Counts events; safe from any thread."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: collections.Counter[str] = collections.Counter()
         self.after_fork()
 
     def after_fork(self) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
-from sealane.core.call import Caller, Flow, Now, private_call
+from sealane.core.call import private_call
+from sealane.core.effects import Caller, Flow, Now
 from sealane.core.nonce import NS_PER_S
 from sealane.errors import Fenced, NotDurable, Quarantined, Refused, Unavailable
 

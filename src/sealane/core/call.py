@@ -12,23 +12,45 @@ after the one before it was settled.
 4. While a key's ``fence_due`` stands, its next write is preceded by a harmless call: once that is accepted, nothing
    sent before it can execute.
 
-A shell drives it by ``next`` and ``send``, throws into it whatever an effect raised, and always runs it to its end.
+5. Room in Kraken's counters is waited for before the turn (``room.py``), and a refusal of a limit is waited out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from sealane.core import events
+from sealane.core.effects import (
+    Caller,
+    ConfirmClock,
+    Draw,
+    Enter,
+    Entered,
+    Exchange,
+    Flow,
+    LastNonce,
+    Leave,
+    LoadKey,
+    Now,
+    RaiseFloor,
+    Record,
+    SaveKey,
+    Sleep,
+    Tell,
+    TurnRecord,
+)
 from sealane.core.methods import HARMLESS, Method, method_named
 from sealane.core.nonce import NS_PER_S
+from sealane.core.rates import LOOK_AGAIN_S
 from sealane.core.recovery import LOCKOUT_S, Again, Jump, KeyState, recover
+from sealane.core.room import Booking
 from sealane.core.signing import Request, public_request
+from sealane.core.transaction import Transaction, transaction
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
 from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SealaneError, Unavailable
 
+LOOK = "OpenOrders"
+"""The call that tells how many orders are open."""
 READ_RETRY_S = 2.0
 """Reads in doubt are repeated until this long after the first of them failed."""
 READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
@@ -38,156 +60,48 @@ _NONCE_TAKEN = (Advice.BUSINESS, Advice.PAIR_COUNTER, Advice.GATE)
 """Refusals that Kraken gives only after it took the nonce."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRecord:
-    """The write that a turn's holder has under way."""
+def private_call(caller: Caller, method: str, doing: Transaction | None = None) -> Flow[object]:
+    """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes.
 
-    fingerprint: str
-    method: str
-    nonce: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """The answer to ``Enter``: what the last holder left unfinished, and when the lane's last call ended."""
-
-    unfinished: TurnRecord | None
-    last_ended_ns: int
-    clock_doubted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """Take the lane's turn; answered with Entered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """End the turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """Answered with the wall clock in nanoseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """Answered with the next nonce, stored already."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastNonce:
-    """Answered with the highest nonce that the lane issued to anybody."""
-
-
-@dataclass(frozen=True, slots=True)
-class RaiseFloor:
-    """Every later nonce of the lane is above ``floor``."""
-
-    floor: int
-
-
-@dataclass(frozen=True, slots=True)
-class LoadKey:
-    """Answered with the KeyState of a fingerprint."""
-
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaveKey:
-    """Store a key's state."""
-
-    fingerprint: str
-    state: KeyState
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Write down the write under way, or None for none, and when the lane's last call ended, where that is kept."""
-
-    turn: TurnRecord | None
-    ended_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Send one request; answered with a Reply or a Failure."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Wait."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmClock:
-    """Kraken's own time, as a witness for a clock that leaped."""
-
-    server_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Publish an event."""
-
-    event: events.Event
-
-
-Effect = (
-    Enter
-    | Leave
-    | Now
-    | Draw
-    | LastNonce
-    | RaiseFloor
-    | LoadKey
-    | SaveKey
-    | Record
-    | Exchange
-    | Sleep
-    | ConfirmClock
-    | Tell
-)
-T = TypeVar("T")
-Flow = Generator[Effect, Any, T]
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, and how: the parts of a call that stay the same over its attempts.
-
-    ``sign`` makes the request for a method and a nonce; the parameters of HARMLESS are none.
+    ``doing`` is what the call means for Kraken's counters, where its parameters have a say in that.
     """
-
-    account: str
-    fingerprint: str
-    unit_ns: int
-    min_interval_ns: int
-    sign: Callable[[str, int], Request]
-
-
-def private_call(caller: Caller, method: str) -> Flow[object]:
-    """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes."""
     row = method_named(method)
+    booking = Booking(caller, doing or transaction(method, {}))
     failed_ns = 0
-    for pause_s in (*READ_PAUSES_S, None):
-        nonce, verdict = yield from _turn(caller, row)
+    pauses_s = iter(READ_PAUSES_S)
+    while True:
+        nonce, verdict = yield from _booked_turn(caller, row, booking)
         if verdict.outcome is Outcome.ACCEPTED:
             return verdict.result
         now_ns = yield Now()
+        if booking.may_wait(verdict):
+            yield from booking.contradicted(_refused(row, verdict, now_ns), verdict.detail)
+            continue
         failed_ns = failed_ns or now_ns
-        spent = now_ns - failed_ns > READ_RETRY_S * NS_PER_S
-        if pause_s is None or spent or row.write or verdict.outcome is Outcome.REFUSED:
-            break
+        pause_s = None if row.write or now_ns - failed_ns > READ_RETRY_S * NS_PER_S else next(pauses_s, None)
+        if pause_s is None or verdict.outcome is Outcome.REFUSED:
+            raise _error(row, nonce, verdict, now_ns)
         yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))
         yield Sleep(pause_s)
-    raise _error(row, nonce, verdict, now_ns)
+
+
+def _booked_turn(caller: Caller, row: Method, booking: Booking) -> Flow[tuple[int, Verdict]]:
+    """Wait for room, take one turn, settle with the counters."""
+    yield from _room(caller, booking)
+    try:
+        return (yield from _turn(caller, row, booking))
+    finally:
+        yield from booking.settle()
+
+
+def _room(caller: Caller, booking: Booking) -> Flow[None]:
+    """Room in the call's counters. Where a pair seems full, its open orders are looked at before anybody waits."""
+    while pair := (yield from booking.take()):
+        yield from private_call(caller, LOOK)
+        if (yield from booking.take()):
+            yield from booking.wait(LOOK_AGAIN_S, f"open {pair}")
+        else:
+            return
 
 
 def public_call(request: Request, method: str) -> Flow[object]:
@@ -205,9 +119,9 @@ def public_call(request: Request, method: str) -> Flow[object]:
     raise _error(Method(method, 0, False, ""), 0, verdict, now_ns)
 
 
-def _turn(caller: Caller, row: Method) -> Flow[tuple[int, Verdict]]:
+def _turn(caller: Caller, row: Method, booking: Booking) -> Flow[tuple[int, Verdict]]:
     """One turn on the lane: at most one accepted request of this call."""
-    entered = yield Enter()
+    entered = yield Enter(booking.call.rank)
     try:
         yield from _tidy(entered)
         key = yield LoadKey(caller.fingerprint)
@@ -215,11 +129,13 @@ def _turn(caller: Caller, row: Method) -> Flow[tuple[int, Verdict]]:
         pace = Pace(caller.min_interval_ns, entered.last_ended_ns)
         if row.write and key.fence_due:
             fence = method_named(HARMLESS)
-            _, verdict = yield from _send(caller, fence, key, pace)
+            nonce, verdict = yield from _send(caller, fence, key, pace, booking)
+            if booking.may_wait(verdict):
+                return nonce, verdict
             if verdict.outcome is not Outcome.ACCEPTED:
                 raise _fence_failed(row, verdict)
             key = yield LoadKey(caller.fingerprint)
-        return (yield from _send(caller, row, key, pace))
+        return (yield from _send(caller, row, key, pace, booking))
     finally:
         yield Leave()
 
@@ -273,11 +189,13 @@ class Pace:
         return self.ended_ns
 
 
-def _send(caller: Caller, row: Method, key: KeyState, pace: Pace) -> Flow[tuple[int, Verdict]]:
+def _send(caller: Caller, row: Method, key: KeyState, pace: Pace, booking: Booking) -> Flow[tuple[int, Verdict]]:
     """Draw, send, judge; a refused nonce is recovered from inside the same turn, so nobody else pays for it."""
     may_repeat = True
     while True:
+        sent_ns = (yield Now()) if booking.tier else 0
         nonce, verdict = yield from _exchange(caller, row, key, pace)
+        booking.note(row, verdict, sent_ns)
         yield Tell(events.CallSettled(caller.account, row.name, nonce, verdict.outcome, verdict.detail))
         if verdict.advice is not Advice.NONCE:
             return nonce, verdict
@@ -359,13 +277,17 @@ def _fence_failed(row: Method, verdict: Verdict) -> SealaneError:
 
 def _error(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
     if verdict.outcome is Outcome.REFUSED:
-        wait_s = None
-        if verdict.until_s is not None:
-            wait_s = max(0.0, verdict.until_s - now_ns / NS_PER_S)
-        elif verdict.advice is Advice.LOCKOUT:
-            wait_s = float(LOCKOUT_S)
-        return Refused(row.name, verdict.errors, wait_s=wait_s)
+        return _refused(row, verdict, now_ns)
     if verdict.outcome is Outcome.IN_DOUBT and row.write:
         return InDoubt(row.name, nonce, verdict.detail)
     reason = "could not be sent" if verdict.outcome is Outcome.NOT_SENT else "had no usable answer"
     return Unavailable(f"{row.name} {reason}: {verdict.detail}")
+
+
+def _refused(row: Method, verdict: Verdict, now_ns: int) -> Refused:
+    wait_s = None
+    if verdict.until_s is not None:
+        wait_s = max(0.0, verdict.until_s - now_ns / NS_PER_S)
+    elif verdict.advice is Advice.LOCKOUT:
+        wait_s = float(LOCKOUT_S)
+    return Refused(row.name, verdict.errors, wait_s=wait_s)

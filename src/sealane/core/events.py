@@ -75,4 +75,33 @@ class EndNotNoted:
     detail: str
 
 
-Event = CallSettled | NonceRefused | LaneJumped | KeyQuarantined | UnfinishedTurnFound | CallRepeated | EndNotNoted
+@dataclass(frozen=True, slots=True)
+class RoomAwaited:
+    """A call waits ``wait_s`` until one of Kraken's counters has drained, or until orders of a full pair close."""
+
+    account: str
+    method: str
+    wait_s: float
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class CounterContradicted:
+    """Kraken said that a limit was reached where there seemed to be room."""
+
+    account: str
+    method: str
+    detail: str
+
+
+Event = (
+    CallSettled
+    | NonceRefused
+    | LaneJumped
+    | KeyQuarantined
+    | UnfinishedTurnFound
+    | CallRepeated
+    | EndNotNoted
+    | RoomAwaited
+    | CounterContradicted
+)

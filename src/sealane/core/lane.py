@@ -2,7 +2,8 @@
 
 The invariant: at most one ticket is at the *front*, and only the front may *hold* the turn.
 
-1. Tickets come to the front in the order in which they asked.
+1. Tickets come to the front by rank (cancels, orders, queries), those of one rank in the order in which they asked.
+   None is overtaken more than ``OVERTAKEN_MAX`` times.
 2. The front holds the turn only once the store has granted it (a kernel lock, later a lease): between the two it is
    *awaiting*. So a process never queues at the store more than once a lane.
 3. The holder's own calls nest: an owner is a (thread, asyncio task) pair, and only the last of its leaves counts.
@@ -20,6 +21,11 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from sealane.core.counter import ORDERS
+
+OVERTAKEN_MAX = 32
+"""So many callers of a higher rank may go before one who was there first."""
+
 
 class TurnError(RuntimeError):
     """A step that the machine does not allow; its state is as it was before."""
@@ -31,6 +37,8 @@ class Ticket:
 
     owner: Hashable
     wake: Callable[[], None]
+    rank: int = ORDERS
+    overtaken: int = 0
     granted: bool = False
     error: BaseException | None = None
 
@@ -79,8 +87,19 @@ class Turns:
         if self._front is None:
             self._front = ticket
             return True
-        self._behind.append(ticket)
+        self._behind.insert(self._place(ticket), ticket)
         return False
+
+    def _place(self, ticket: Ticket) -> int:
+        """Where a ticket goes: before those behind it in rank who were not overtaken too often."""
+        place = len(self._behind)
+        while place and self._behind[place - 1].rank > ticket.rank:
+            if self._behind[place - 1].overtaken >= OVERTAKEN_MAX:
+                break
+            place -= 1
+        for overtaken in range(place, len(self._behind)):
+            self._behind[overtaken].overtaken += 1
+        return place
 
     def grant(self) -> Ticket:
         """The store granted the turn: the front holds it."""

@@ -19,7 +19,8 @@ class Method:
     permission: str
 
 
-_HISTORY_COST = 4  # Kraken's reference says 2, a support page of August 2026 says 4: the dearer one is safe
+HISTORY_COST = 4
+"""What HISTORY costs: Kraken's reference says 2, a support page of August 2026 says 4, and the dearer one is safe."""
 
 _READS = {
     "query-funds": "Balance BalanceEx CreditLines TradeBalance TradeVolume",
@@ -50,11 +51,13 @@ def _rows(names: dict[str, str], cost: int, write: bool) -> dict[str, Method]:
 
 METHODS: dict[str, Method] = (
     _rows(_READS, 1, False)
-    | _rows(_HISTORY, _HISTORY_COST, False)
+    | _rows(_HISTORY, HISTORY_COST, False)
     | _rows(_FREE_WRITES, 0, True)
     | _rows(_WRITES, 1, True)
 )
 
+HISTORY = frozenset(name for line in _HISTORY.values() for name in line.split())
+"""The methods that read through an account's past."""
 HARMLESS = "GetApiKeyInfo"
 """A call that changes nothing and needs no permission: what a fence is made with."""
 

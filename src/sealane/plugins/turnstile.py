@@ -23,7 +23,7 @@ from sealane.core.call import rest_s
 from sealane.errors import SettingsError
 from sealane.plugins import awaited
 from sealane.runtime import threads
-from sealane.runtime.effects import last_ended_ns
+from sealane.runtime.desk import last_ended_ns
 from sealane.runtime.lanes import current_owner
 
 T = TypeVar("T")

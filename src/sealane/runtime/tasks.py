@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from sealane.core import call
+from sealane.core import effects
+from sealane.core.counter import ORDERS
 from sealane.core.lane import Ticket
 from sealane.core.verdict import Failure, Reply
-from sealane.runtime.effects import Desk, PublicDesk
+from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import Lane, busy
 from sealane.transport.port import AsyncTransport
 
@@ -23,7 +24,7 @@ _leftovers: dict[asyncio.Task[None], Hashable] = {}
 """Calls whose callers were cancelled, and the callers: the loop alone keeps no reference."""
 
 
-async def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
+async def enter(lane: Lane, owner: Hashable, limit_s: float, rank: int = ORDERS) -> None:
     """Take the lane's turn; raises Unavailable where it does not come within ``limit_s``.
 
     A caller that gave a call up (a time-out) and calls again would nest in what it gave up: it waits for its end first.
@@ -37,7 +38,7 @@ async def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
     def wake() -> None:
         loop.call_soon_threadsafe(_resolve, arrived)
 
-    ticket = Ticket(owner, wake)
+    ticket = Ticket(owner, wake, rank)
     try:
         if lane.enter(ticket):
             return
@@ -59,7 +60,7 @@ def _resolve(arrived: asyncio.Future[None]) -> None:
         arrived.set_result(None)
 
 
-async def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: AsyncTransport, turn_wait_s: float) -> T:
+async def run(flow: effects.Flow[T], desk: Desk | PublicDesk, transport: AsyncTransport, turn_wait_s: float) -> T:
     """Drive a call to its end; returns its result or raises its error."""
     answer: object = None
     trouble: BaseException | None = None
@@ -84,30 +85,30 @@ async def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: AsyncTrans
 
 
 def _begun(
-    effect: call.Effect, desk: Desk | PublicDesk, transport: AsyncTransport
+    effect: effects.Effect, desk: Desk | PublicDesk, transport: AsyncTransport
 ) -> asyncio.Future[Reply | Failure] | asyncio.Future[object] | None:
     """What goes on though its caller is cancelled: a request on the wire, and a thread that waits for the disk."""
-    if isinstance(effect, call.Exchange):
+    if isinstance(effect, effects.Exchange):
         return asyncio.ensure_future(transport.send(effect.request))
     if isinstance(desk, Desk) and _waits_for_disk(effect, desk):
         return asyncio.ensure_future(asyncio.to_thread(desk.perform, effect))
     return None
 
 
-async def _perform(effect: call.Effect, desk: Desk | PublicDesk, turn_wait_s: float) -> object:
-    if isinstance(effect, call.Sleep):
+async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s: float) -> object:
+    if isinstance(effect, effects.Sleep):
         return await asyncio.sleep(effect.seconds)
-    if isinstance(effect, call.Enter) and isinstance(desk, Desk):
-        await enter(desk.lane, desk.owner, turn_wait_s)
+    if isinstance(effect, effects.Enter) and isinstance(desk, Desk):
+        await enter(desk.lane, desk.owner, turn_wait_s, effect.rank)
         return desk.entered()
     return desk.perform(effect)
 
 
-def _waits_for_disk(effect: call.Effect, desk: Desk) -> bool:
-    return isinstance(effect, call.SaveKey) or (isinstance(effect, call.Draw) and desk.lane.must_sync())
+def _waits_for_disk(effect: effects.Effect, desk: Desk) -> bool:
+    return isinstance(effect, effects.SaveKey) or (isinstance(effect, effects.Draw) and desk.lane.must_sync())
 
 
-def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, pending: asyncio.Future[Any]) -> None:
+def _leave_to_itself(flow: effects.Flow[T], desk: Desk | PublicDesk, pending: asyncio.Future[Any]) -> None:
     """The caller is gone and its request is on the wire: see it to its end in the background."""
 
     async def finish() -> None:
@@ -123,7 +124,7 @@ def _leave_to_itself(flow: call.Flow[T], desk: Desk | PublicDesk, pending: async
     task.add_done_callback(_leftovers.pop)
 
 
-def _wind_up(flow: call.Flow[T], desk: Desk | PublicDesk, answer: object, trouble: BaseException | None) -> None:
+def _wind_up(flow: effects.Flow[T], desk: Desk | PublicDesk, answer: object, trouble: BaseException | None) -> None:
     """Run a call to its end with what is at hand: whatever would wait or send again is cancelled instead."""
     while True:
         try:
@@ -131,7 +132,7 @@ def _wind_up(flow: call.Flow[T], desk: Desk | PublicDesk, answer: object, troubl
         except (StopIteration, Exception, asyncio.CancelledError):
             return
         try:
-            if isinstance(effect, (call.Exchange, call.Sleep, call.Enter)):
+            if isinstance(effect, (effects.Exchange, effects.Sleep, effects.Enter)):
                 raise asyncio.CancelledError
             answer, trouble = desk.perform(effect), None
         except BaseException as error:

@@ -8,20 +8,21 @@ import time
 from collections.abc import Hashable
 from typing import TypeVar
 
-from sealane.core import call
+from sealane.core import effects
+from sealane.core.counter import ORDERS
 from sealane.core.lane import Ticket
-from sealane.runtime.effects import Desk, PublicDesk
+from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import Lane, busy
 from sealane.transport.port import Transport
 
 T = TypeVar("T")
 
 
-def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
+def enter(lane: Lane, owner: Hashable, limit_s: float, rank: int = ORDERS) -> None:
     """Take the lane's turn; raises Unavailable where it does not come within ``limit_s``."""
     gate = threading.Lock()
     gate.acquire()
-    ticket = Ticket(owner, gate.release)
+    ticket = Ticket(owner, gate.release, rank)
     try:
         if lane.enter(ticket):
             return
@@ -36,7 +37,7 @@ def enter(lane: Lane, owner: Hashable, limit_s: float) -> None:
         raise busy(lane, limit_s)
 
 
-def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
+def run(flow: effects.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
     """Drive a call to its end; returns its result or raises its error.
 
     An interrupt (Ctrl-C, a signal's exception) may come between any two steps: it is thrown into the call, and whatever
@@ -49,7 +50,7 @@ def run(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_
         desk.leave_down_to(depth)
 
 
-def _drive(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
+def _drive(flow: effects.Flow[T], desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> T:
     answer: object = None
     trouble: BaseException | None = None
     while True:
@@ -65,12 +66,12 @@ def _drive(flow: call.Flow[T], desk: Desk | PublicDesk, transport: Transport, tu
             trouble = error
 
 
-def _perform(effect: call.Effect, desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> object:
-    if isinstance(effect, call.Exchange):
+def _perform(effect: effects.Effect, desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> object:
+    if isinstance(effect, effects.Exchange):
         return transport.send(effect.request)
-    if isinstance(effect, call.Sleep):
+    if isinstance(effect, effects.Sleep):
         return time.sleep(effect.seconds)
-    if isinstance(effect, call.Enter) and isinstance(desk, Desk):
-        enter(desk.lane, desk.owner, turn_wait_s)
+    if isinstance(effect, effects.Enter) and isinstance(desk, Desk):
+        enter(desk.lane, desk.owner, turn_wait_s, effect.rank)
         return desk.entered()
     return desk.perform(effect)

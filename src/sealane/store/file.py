@@ -2,7 +2,7 @@
 
 A lane ``L`` is four files: ``L.txt`` holds the last nonce issued and ``L.mark`` the high-water mark (``nonce_file.py``,
 ``mark.py``); ``L.turn`` is the turn lock and the record of the write under way, ``L.next`` the lock of whoever is
-next (``turn_file.py``). Keys' states lie in ``keys/``.
+next (``turn_file.py``). Keys' states lie in ``keys/``, accounts' counters in ``rates/`` (``rate_file.py``).
 
 1. Two locks exclude everybody: the *draw* lock (on ``L.txt``, held for microseconds) and the *turn* lock (on
    ``L.turn``, held from nonce to outcome). Both are ``flock``: the kernel drops them when their holder dies.
@@ -23,6 +23,7 @@ from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
 from sealane.store.nonce_file import NonceFile, content_of, not_durable
 from sealane.store.port import LaneView
+from sealane.store.rate_file import RateFiles
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 from sealane.store.turn_file import TurnFile
 
@@ -73,6 +74,9 @@ class FileLane:
         self.draw, self.must_sync, self.reserve = self._nonces.draw, self._nonces.must_sync, self._nonces.reserve
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor
         self.confirm_clock = self._nonces.confirm_clock
+        self._rates = RateFiles(disk, store.folder)
+        self.rates, self.revise_rates = self._rates.read, self._rates.revise
+        self.note, self.noted = self._rates.note, self._rates.noted
 
     @property
     def loaded_from(self) -> str:
@@ -147,3 +151,4 @@ class FileLane:
         """See ``port.LaneStore``. Closing a copied descriptor leaves the parent's locks as they are."""
         self._turns.after_fork()
         self._nonces.after_fork()
+        self._rates.after_fork()

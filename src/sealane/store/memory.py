@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
 from sealane.errors import SettingsError
 from sealane.store.port import LaneView
+
+NOTES_MAX = 100_000
+"""How many orders are remembered."""
+T = TypeVar("T")
 
 _numbers = itertools.count()
 
@@ -22,21 +27,32 @@ class MemoryStore:
     def __init__(self) -> None:
         self.identity = f"memory:{next(_numbers)}"
         self._lanes: dict[str, MemoryLane] = {}
+        self._books = _Books()
 
     def lane(self, name: str, unit_ns: int = 1) -> MemoryLane:
         """See ``port.Store``."""
         if name not in self._lanes:
             # Like the file store: a new lane starts above all there are, but for those of a finer unit.
             floor = max((lane.last() for lane in self._lanes.values() if lane.unit_ns >= unit_ns), default=0)
-            self._lanes[name] = MemoryLane(name, unit_ns, floor)
+            self._lanes[name] = MemoryLane(name, unit_ns, self._books, floor)
         return self._lanes[name]
+
+
+class _Books:
+    """What the lanes of one store share: the accounts' counters, and notes of their orders."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, Mapping[str, object]] = {}
+        self.notes: dict[tuple[str, str], str] = {}
+        self.mutex = threading.Lock()
 
 
 class MemoryLane:
     """One lane; see ``port.LaneStore``."""
 
-    def __init__(self, name: str, unit_ns: int, floor: int = 0) -> None:
+    def __init__(self, name: str, unit_ns: int, books: _Books, floor: int = 0) -> None:
         self.name = name
+        self._books = books
         self.loaded_from = "clock"
         self.reserve_due = False
         self.unit_ns = unit_ns
@@ -118,6 +134,29 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         self._keys[fingerprint] = dict(state)
 
+    def rates(self, account: str) -> Mapping[str, object]:
+        """See ``port.LaneStore``."""
+        return self._books.rates.get(account, {})
+
+    def revise_rates(self, account: str, change: Callable[[Mapping[str, object]], tuple[Mapping[str, object], T]]) -> T:
+        """See ``port.LaneStore``."""
+        with self._books.mutex:
+            self._books.rates[account], answer = change(self.rates(account))
+            return answer
+
+    def note(self, account: str, name: str, text: str) -> None:
+        """See ``port.LaneStore``."""
+        with self._books.mutex:
+            notes = self._books.notes
+            notes.pop((account, name), None)
+            notes[account, name] = text
+            if len(notes) > NOTES_MAX:
+                del notes[next(iter(notes))]
+
+    def noted(self, account: str, name: str) -> str | None:
+        """See ``port.LaneStore``."""
+        return self._books.notes.get((account, name))
+
     def view(self, wall_ns: int) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
@@ -137,3 +176,4 @@ class MemoryLane:
         """See ``port.LaneStore``. A child has numbers of its own from here on: two processes need the file store."""
         self._mutex = threading.Lock()
         self._turn_lock = threading.Lock()
+        self._books.mutex = threading.Lock()

@@ -7,16 +7,19 @@
 3. ``wait_enter`` is the only verb that may block for long; the runtime calls it on a thread of its own. Processes
    are granted the turn in the order of asking as far as the engine allows, and none is starved.
 4. Turn records and key states are whole: a reader sees one that was written, never half of one.
-5. Time is passed in: ``wall_ns`` is the wall clock, ``boot_ns`` the machine's time since boot, sleep included.
+5. An account's counters, and notes of its orders, are changed by one at a time, turn or no turn.
+6. Time is passed in: ``wall_ns`` is the wall clock, ``boot_ns`` the machine's time since boot, sleep included.
 
 ``sealane.testing.StoreContract`` is this page as tests; every store passes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,21 @@ class LaneStore(Protocol):
 
     def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
         """Turn held: replace a key's state."""
+
+    def rates(self, account: str) -> Mapping[str, object]:
+        """The document of an account's counters, {} for none."""
+
+    def revise_rates(self, account: str, change: Callable[[Mapping[str, object]], tuple[Mapping[str, object], T]]) -> T:
+        """Replace an account's document by what ``change`` makes of it, while nobody else anywhere can.
+
+        Returns the second thing that ``change`` returned. Whole after a kill; power loss may take it back.
+        """
+
+    def note(self, account: str, name: str, text: str) -> None:
+        """Keep a short note under a name. The oldest may be forgotten at any time."""
+
+    def noted(self, account: str, name: str) -> str | None:
+        """A note, None where there is none any more."""
 
     def view(self, wall_ns: int) -> LaneView:
         """What the lane shows of itself."""

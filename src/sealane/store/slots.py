@@ -1,8 +1,8 @@
 """One small document in a file, whole after a kill or power loss at any instant.
 
-Two slots of one page each take turns. A slot is ``<crc32> <sequence> <json>\\n``; the valid one with the higher
-sequence is the document. A torn write spoils only the slot it went to, and the other still holds what was there
-before. Writers hold a lock of the caller's; readers need none.
+Two slots, of one page each where nothing else is said, take turns. A slot is ``<crc32> <sequence> <json>\\n``; the
+valid one with the higher sequence is the document. A torn write spoils only the slot it went to, and the other still
+holds what was there before. Writers hold a lock of the caller's; readers need none.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from sealane.store.disk import Disk, write_all
 SLOT_BYTES = 4096
 
 
-def read_slots(content: bytes) -> tuple[int, dict[str, object]]:
+def read_slots(content: bytes, slot_bytes: int = SLOT_BYTES) -> tuple[int, dict[str, object]]:
     """The sequence and the document that the content of a slot file holds; (0, {}) for none."""
-    return max((_read(content[:SLOT_BYTES]), _read(content[SLOT_BYTES:])), key=lambda found: found[0])
+    return max((_read(content[:slot_bytes]), _read(content[slot_bytes:])), key=lambda found: found[0])
 
 
-def write_slots(disk: Disk, fd: int, document: Mapping[str, object], after: int) -> int:
+def write_slots(disk: Disk, fd: int, document: Mapping[str, object], after: int, slot_bytes: int = SLOT_BYTES) -> int:
     """Write the document into the slot that ``after`` does not stand in; returns the new sequence."""
     sequence = after + 1
     text = b"%d %s\n" % (sequence, json.dumps(document, separators=(",", ":")).encode())
     slot = b"%08x %s" % (zlib.crc32(text), text)
-    if len(slot) > SLOT_BYTES:
-        raise OSError(f"a record of {len(slot)} bytes does not fit its slot of {SLOT_BYTES}")
-    write_all(disk, fd, slot, (sequence % 2) * SLOT_BYTES)
+    if len(slot) > slot_bytes:
+        raise OSError(f"a record of {len(slot)} bytes does not fit its slot of {slot_bytes}")
+    write_all(disk, fd, slot, (sequence % 2) * slot_bytes)
     return sequence
 
 

@@ -58,6 +58,11 @@ def limits(timeout_s: float) -> Timeouts:
     return Timeouts(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
 
 
+def is_loopback(url: str) -> bool:
+    """Whether the URL is one of this machine's own: a simulator or a gateway, not Kraken."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
 def checked_url(url: str, name: str = "KRAKEN_SPOT_URL") -> str:
     """The base URL without a trailing slash; raises SettingsError for one that keys must not be sent to."""
     try:

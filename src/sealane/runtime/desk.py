@@ -6,9 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sealane.core import call
+from sealane.core import effects
 from sealane.core.events import Event
+from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
+from sealane.core.transaction import Note
 from sealane.runtime.clock import Clock
 from sealane.runtime.lanes import Lane
 
@@ -26,9 +28,9 @@ class PublicDesk:
     def leave_down_to(self, depth: int) -> None:
         """See ``depth``."""
 
-    def perform(self, effect: call.Effect) -> object:
+    def perform(self, effect: effects.Effect) -> object:
         """Do one effect and return its answer."""
-        if isinstance(effect, call.Now):
+        if isinstance(effect, effects.Now):
             return self.clock.wall_ns()
         raise TypeError(f"{type(effect).__name__} is no effect of a public call")
 
@@ -41,7 +43,7 @@ class Desk:
     owner: Hashable
     tell: Callable[[Event], None]
 
-    def perform(self, effect: call.Effect) -> object:
+    def perform(self, effect: effects.Effect) -> object:
         """Do one effect and return its answer."""
         try:
             handler = _HANDLERS[type(effect)]
@@ -58,40 +60,62 @@ class Desk:
         while self.lane.depth(self.owner) > depth:
             self.lane.leave(self.owner)
 
-    def entered(self) -> call.Entered:
+    def entered(self) -> effects.Entered:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""
         try:
             record = self.lane.store.read_turn()
-            return call.Entered(_turn(record), last_ended_ns(record), self.lane.asks_clock())
+            return effects.Entered(_turn(record), last_ended_ns(record), self.lane.asks_clock())
         except BaseException:
             self.lane.leave(self.owner)
             raise
 
+    def revise(self, effect: effects.Revise) -> object:
+        """Change the account's counters."""
+
+        def change(stored: Mapping[str, object]) -> tuple[Mapping[str, object], object]:
+            after, answer = effect.change(Rates.loaded(stored))
+            return after.stored(), answer
+
+        return self.lane.store.revise_rates(effect.account, change)
+
+    def recall(self, effect: effects.Recall) -> dict[str, Note]:
+        """The notes of those orders that have one."""
+        notes = {name: Note.read(self.lane.store.noted(effect.account, name)) for name in effect.orders}
+        return {name: note for name, note in notes.items() if note is not None}
+
+    def remember(self, effect: effects.Remember) -> None:
+        """Keep notes of orders."""
+        for name, note in effect.notes.items():
+            self.lane.store.note(effect.account, name, str(note))
+
 
 _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
-    call.Now: lambda desk, _: desk.lane.clock.wall_ns(),
-    call.Leave: lambda desk, _: desk.lane.leave(desk.owner),
-    call.Draw: lambda desk, _: desk.lane.draw(),
-    call.LastNonce: lambda desk, _: desk.lane.store.last(),
-    call.RaiseFloor: lambda desk, effect: desk.lane.store.raise_floor(effect.floor),
-    call.LoadKey: lambda desk, effect: KeyState.loaded(desk.lane.store.read_key(effect.fingerprint)),
-    call.SaveKey: lambda desk, effect: desk.lane.store.write_key(effect.fingerprint, effect.state.stored()),
-    call.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.ended_ns)),
-    call.ConfirmClock: lambda desk, effect: desk.lane.confirm_clock(effect.server_ns),
-    call.Tell: lambda desk, effect: desk.tell(effect.event),
+    effects.Now: lambda desk, _: desk.lane.clock.wall_ns(),
+    effects.Leave: lambda desk, _: desk.lane.leave(desk.owner),
+    effects.Draw: lambda desk, _: desk.lane.draw(),
+    effects.LastNonce: lambda desk, _: desk.lane.store.last(),
+    effects.RaiseFloor: lambda desk, effect: desk.lane.store.raise_floor(effect.floor),
+    effects.LoadKey: lambda desk, effect: KeyState.loaded(desk.lane.store.read_key(effect.fingerprint)),
+    effects.SaveKey: lambda desk, effect: desk.lane.store.write_key(effect.fingerprint, effect.state.stored()),
+    effects.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.ended_ns)),
+    effects.ConfirmClock: lambda desk, effect: desk.lane.confirm_clock(effect.server_ns),
+    effects.Revise: lambda desk, effect: desk.revise(effect),
+    effects.Recall: lambda desk, effect: desk.recall(effect),
+    effects.Remember: lambda desk, effect: desk.remember(effect),
+    effects.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 
 
-def _stored(turn: call.TurnRecord | None, ended_ns: int) -> dict[str, object]:
+def _stored(turn: effects.TurnRecord | None, ended_ns: int) -> dict[str, object]:
     if turn is None:
         return {"ended_ns": ended_ns}
     return {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce, "ended_ns": ended_ns}
 
 
-def _turn(record: object) -> call.TurnRecord | None:
+def _turn(record: object) -> effects.TurnRecord | None:
     match record:
         case {"fingerprint": str(fingerprint), "method": str(method), "nonce": int(nonce)}:
-            return call.TurnRecord(fingerprint, method, nonce)
+            return effects.TurnRecord(fingerprint, method, nonce)
         case _:
             return None
 
