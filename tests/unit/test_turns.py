@@ -1,11 +1,12 @@
 """The order of callers, against a model: a plain list of who came when."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from sealane.core.lane import Ticket, TurnError, Turns
+from sealane.core.counter import CANCELS, ORDERS, QUERIES
+from sealane.core.lane import OVERTAKEN_MAX, Ticket, TurnError, Turns
 
 
 def ticket(owner):
@@ -82,3 +83,36 @@ class TurnsAgainstAList(RuleBasedStateMachine):
 
 TestTurns = TurnsAgainstAList.TestCase
 TestTurns.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def order_of(ranks):
+    """In which order tickets of these ranks, all there while a turn is held, come to hold it."""
+    turns = Turns()
+    turns.arrive(ticket("holder"))
+    turns.grant()
+    for number, rank in enumerate(ranks):
+        turns.arrive(Ticket(number, lambda: None, rank))
+    turns.leave("holder")
+    owners = []
+    for _ in ranks:
+        owners.append(turns.grant().owner)
+        turns.leave(owners[-1])
+    return owners
+
+
+def test_cancels_come_before_orders_and_orders_before_queries():
+    assert order_of([QUERIES, ORDERS, CANCELS, QUERIES, CANCELS, ORDERS]) == [2, 4, 1, 5, 0, 3]
+
+
+def test_nobody_is_overtaken_for_ever():
+    order = order_of([QUERIES, *[CANCELS] * (OVERTAKEN_MAX + 10)])
+    assert order.index(0) == OVERTAKEN_MAX
+
+
+@given(st.lists(st.sampled_from([CANCELS, ORDERS, QUERIES]), max_size=200))
+def test_one_rank_keeps_its_order_and_none_is_overtaken_too_often(ranks):
+    order = order_of(ranks)
+    for rank in (CANCELS, ORDERS, QUERIES):
+        assert [owner for owner in order if ranks[owner] == rank] == [n for n, own in enumerate(ranks) if own == rank]
+    for place, owner in enumerate(order):
+        assert sum(before > owner for before in order[:place]) <= OVERTAKEN_MAX

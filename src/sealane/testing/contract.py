@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from sealane.testing.contract_draws import DrawContract
 from sealane.testing.contract_processes import ProcessContract
+from sealane.testing.contract_rates import RateContract
 from sealane.testing.contract_states import StateContract
 from sealane.testing.contract_turns import TurnContract
 
 
-class StoreContract(DrawContract, TurnContract, StateContract, ProcessContract):
+class StoreContract(DrawContract, TurnContract, StateContract, RateContract, ProcessContract):
     """Every promise of ``sealane.store.port``."""
