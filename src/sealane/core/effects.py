@@ -21,11 +21,12 @@ from sealane.core.transaction import Note
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """The write that a turn's holder has under way."""
+    """The write that a turn's holder has under way, and its intent where it has one."""
 
     fingerprint: str
     method: str
     nonce: int
+    intent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,15 @@ class KeyQuarantined:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedTurnFound:
-    """The lane's last holder died with a write under way; that key is fenced before its next write."""
+    """The lane's last holder died with a write under way; that key is fenced before its next write.
+
+    ``intent`` names what is kept about it, "" for nothing.
+    """
 
     fingerprint: str
     method: str
     nonce: int
+    intent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sealane.client.session import NS_PER_MS, Session
-from sealane.core.call import rest_s
+from sealane.core.turn import rest_s
 from sealane.errors import SettingsError
 from sealane.plugins import awaited
 from sealane.runtime import threads

@@ -109,13 +109,15 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
 def _stored(turn: effects.TurnRecord | None, ended_ns: int) -> dict[str, object]:
     if turn is None:
         return {"ended_ns": ended_ns}
-    return {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce, "ended_ns": ended_ns}
+    record: dict[str, object] = {"fingerprint": turn.fingerprint, "method": turn.method, "nonce": turn.nonce}
+    return record | {"ended_ns": ended_ns} | ({"intent": turn.intent} if turn.intent else {})
 
 
-def _turn(record: object) -> effects.TurnRecord | None:
+def _turn(record: Mapping[str, object]) -> effects.TurnRecord | None:
     match record:
         case {"fingerprint": str(fingerprint), "method": str(method), "nonce": int(nonce)}:
-            return effects.TurnRecord(fingerprint, method, nonce)
+            intent = record.get("intent")
+            return effects.TurnRecord(fingerprint, method, nonce, intent if isinstance(intent, str) else "")
         case _:
             return None
 
