@@ -9,6 +9,7 @@ import itertools
 import random
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sealane.client.settings import Settings
 from sealane.core import effects
@@ -18,7 +19,6 @@ from sealane.core.lane import Ticket
 from sealane.core.nonce import NS_PER_S
 from sealane.core.secret import credentials
 from sealane.core.signing import draft
-from sealane.core.transaction import transaction
 from sealane.core.verdict import Reply
 from sealane.errors import SealaneError
 from sealane.runtime.desk import Desk
@@ -92,12 +92,9 @@ class Crowd:
             self.clock.advance((at_ns - self.clock.wall_ns()) / NS_PER_S)
             do()
 
-    def caller(self, method: str, params: dict[str, object]) -> Caller:
-        def sign(name: str, nonce: int):
-            return draft(self.who, name, params if name == method else {}).signed(nonce)
-
+    def caller(self) -> Caller:
         limits = Settings(tier=self.tier).limits()
-        return Caller("MASTER", self.who.fingerprint, 1, 0, sign, limits, self.patience_s)
+        return Caller("MASTER", self.who.fingerprint, 1, 0, partial(draft, self.who), limits, self.patience_s)
 
 
 class Walker:
@@ -121,7 +118,7 @@ class Walker:
         if self.method == "pause":
             self.crowd.after(params["seconds"], lambda: self.next_call(None))
             return
-        self.flow = private_call(self.crowd.caller(self.method, params), self.method, transaction(self.method, params))
+        self.flow = private_call(self.crowd.caller(), self.method, params)
         self.step(None)
 
     def step(self, answer: object, trouble: BaseException | None = None) -> None:

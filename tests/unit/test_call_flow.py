@@ -21,6 +21,16 @@ def reply(*errors, **more):
     return Reply(200, json.dumps({"error": list(errors), **more}).encode())
 
 
+class Named:
+    """A draft that is signed by its name and nonce."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def signed(self, nonce):
+        return Request(self.name, str(nonce), (), b"")
+
+
 class Hand:
     """Answers effects from a small world of its own and keeps what it was asked for."""
 
@@ -32,10 +42,9 @@ class Hand:
         self.asked, self.records, self.events, self.sent = [], [], [], []
 
     def run(self, method="Balance", **caller):
-        def sign(name, nonce):
-            return Request(name, str(nonce), (), b"")
-
-        flow = private_call(Caller("MASTER", "fp", 1, caller.get("min_interval_ns", 0), sign), method)
+        flow = private_call(
+            Caller("MASTER", "fp", 1, caller.get("min_interval_ns", 0), lambda name, _: Named(name)), method
+        )
         answer, trouble = None, None
         while True:
             try:

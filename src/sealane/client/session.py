@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sealane.client.accounts import MASTER, account_credentials
@@ -19,8 +20,7 @@ from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
-from sealane.core.signing import Request, draft, public_request
-from sealane.core.transaction import transaction
+from sealane.core.signing import draft, public_request
 from sealane.core.verdict import Outcome
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
@@ -115,20 +115,12 @@ class Session:
         self, method: str, params: Mapping[str, object] | None, more: Mapping[str, object]
     ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
-        who, lane = self._key(), self.lane
-        prepared = draft(who, method, {**params, **more} if params else more)
-
-        def sign(name: str, nonce: int) -> Request:
-            return (prepared if name == method else draft(who, name, {})).signed(nonce)
-
-        doing = transaction(method, {**params, **more} if params else more)
-        return private_call(self._caller(who, sign), method, doing), Desk(lane, current_owner(), self._hear)
+        everything = {**params, **more} if params else more
+        return private_call(self._caller(), method, everything), self._desk()
 
     def balance(self) -> tuple[Flow[Balance], Desk]:
         """The balance as a flow; what it returns is to be given to ``remember``."""
-        who, lane = self._key(), self.lane
-        caller = self._caller(who, lambda name, nonce: draft(who, name, {}).signed(nonce))
-        return balance_call(caller, self._known), Desk(lane, current_owner(), self._hear)
+        return balance_call(self._caller(), self._known), self._desk()
 
     def remember(self, balance: Balance) -> Balance:
         """Keep a fresh balance as the last known one; returns what it was given."""
@@ -136,9 +128,13 @@ class Session:
             self._known = balance
         return balance
 
-    def _caller(self, who: Credentials, sign: Callable[[str, int], Request]) -> Caller:
-        interval_ns = self.settings.min_interval_ms * NS_PER_MS
-        return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, sign, self._tier, self.turn_wait_s)
+    def _caller(self) -> Caller:
+        who, interval_ns = self._key(), self.settings.min_interval_ms * NS_PER_MS
+        drafts = partial(draft, who)
+        return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, drafts, self._tier, self.turn_wait_s)
+
+    def _desk(self) -> Desk:
+        return Desk(self.lane, current_owner(), self._hear)
 
     def public(self, method: str, params: Mapping[str, object]) -> tuple[Flow[object], PublicDesk]:
         """A public call as a flow: no lane, no nonce, no wait."""

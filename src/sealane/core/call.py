@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 from sealane.core import events
 from sealane.core.effects import Caller, Exchange, Flow, Now, Sleep, Tell
 from sealane.core.methods import Method, method_named
@@ -16,11 +19,12 @@ from sealane.core.rates import LOOK_AGAIN_S
 from sealane.core.recovery import LOCKOUT_S
 from sealane.core.room import Booking
 from sealane.core.signing import Request
-from sealane.core.transaction import Transaction, transaction
-from sealane.core.turn import take_turn
+from sealane.core.transaction import transaction
+from sealane.core.turn import Turn, take_turn
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
 from sealane.errors import InDoubt, Refused, SealaneError, Unavailable
 
+NOTHING: Mapping[str, object] = MappingProxyType({})
 LOOK = "OpenOrders"
 """The call that tells how many orders are open."""
 READ_RETRY_S = 2.0
@@ -29,17 +33,14 @@ READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 """Waits before each repeat of a read."""
 
 
-def private_call(caller: Caller, method: str, doing: Transaction | None = None) -> Flow[object]:
-    """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes.
-
-    ``doing`` is what the call means for Kraken's counters, where its parameters have a say in that.
-    """
-    row = method_named(method)
-    booking = Booking(caller, doing or transaction(method, {}))
+def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOTHING) -> Flow[object]:
+    """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes."""
+    row, drafted = method_named(method), caller.draft(method, params)
+    booking = Booking(caller, transaction(method, params))
     failed_ns = 0
     pauses_s = iter(READ_PAUSES_S)
     while True:
-        nonce, verdict = yield from _booked_turn(caller, row, booking)
+        nonce, verdict = yield from booked_turn(caller, row, booking, lambda turn: turn.send_once(row, drafted))
         if verdict.outcome is Outcome.ACCEPTED:
             return verdict.result
         now_ns = yield Now()
@@ -54,11 +55,13 @@ def private_call(caller: Caller, method: str, doing: Transaction | None = None) 
         yield Sleep(pause_s)
 
 
-def _booked_turn(caller: Caller, row: Method, booking: Booking) -> Flow[tuple[int, Verdict]]:
-    """Wait for room, take one turn, settle with the counters."""
+def booked_turn(
+    caller: Caller, row: Method, booking: Booking, work: Callable[[Turn], Flow[tuple[int, Verdict]]]
+) -> Flow[tuple[int, Verdict]]:
+    """Wait for room, do ``work`` in a turn, settle with the counters."""
     yield from wait_for_room(caller, booking)
     try:
-        return (yield from take_turn(caller, row, booking, lambda turn: turn.send(row)))
+        return (yield from take_turn(caller, row, booking, work))
     finally:
         yield from booking.settle()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sealane.core import events
 from sealane.core.counter import QUERIES
@@ -169,18 +169,25 @@ T = TypeVar("T")
 Flow = Generator[Effect, Any, T]
 
 
+class Drafted(Protocol):
+    """A private call that lacks only its nonce."""
+
+    def signed(self, nonce: int, /) -> Request:
+        """The request with this nonce."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls, and how: the parts of a call that stay the same over its attempts.
 
-    ``sign`` makes the request for a method and a nonce; methods other than the call's own get no parameters. ``tier``
-    holds the limits that are kept, None for none; ``patience_s`` is how long the call may wait for room in all.
+    ``draft`` checks and encodes a method and its parameters. ``tier`` holds the limits that are kept, None for none;
+    ``patience_s`` is how long the call may wait for room in all.
     """
 
     account: str
     fingerprint: str
     unit_ns: int
     min_interval_ns: int
-    sign: Callable[[str, int], Request]
+    draft: Callable[[str, Mapping[str, object]], Drafted]
     tier: Tier | None = None
     patience_s: float = 60.0

@@ -22,6 +22,7 @@ from sealane.core import events
 from sealane.core.effects import (
     Caller,
     ConfirmClock,
+    Drafted,
     Draw,
     Enter,
     Entered,
@@ -61,13 +62,12 @@ class Turn:
     key: KeyState
     pace: Pace
 
-    def send(self, row: Method, exchange: Exchanging | None = None) -> Flow[tuple[int, Verdict]]:
-        """Draw, send, judge, and recover from a refused nonce; ``exchange`` makes one such attempt."""
-        attempt = exchange or self.exchange
+    def send(self, row: Method, exchange: Callable[[], Flow[tuple[int, Verdict]]]) -> Flow[tuple[int, Verdict]]:
+        """Make attempts, each with a nonce of its own, until Kraken does not refuse the nonce."""
         may_repeat = True
         while True:
             sent_ns = (yield Now()) if self.booking.tier else 0
-            nonce, verdict = yield from attempt(row)
+            nonce, verdict = yield from exchange()
             self.booking.note(row, verdict, sent_ns)
             yield Tell(events.CallSettled(self.caller.account, row.name, nonce, verdict.outcome, verdict.detail))
             if verdict.advice is not Advice.NONCE:
@@ -97,12 +97,19 @@ class Turn:
         yield Tell(events.LaneJumped(caller.account, nonce, step.floor))
         return may_repeat
 
-    def exchange(self, row: Method) -> Flow[tuple[int, Verdict]]:
-        """One nonce, one request, one verdict."""
-        yield from self.pace.keep()
-        nonce = yield Draw()
-        request = self.caller.sign(row.name, nonce)
-        return nonce, (yield from self.attempt(row, nonce, _once(request)))
+    def send_once(self, row: Method, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
+        """Send a call; an answer that does not come leaves it in doubt."""
+
+        def exchange() -> Flow[tuple[int, Verdict]]:
+            yield from self.pace.keep()
+            nonce = yield Draw()
+            return nonce, (yield from self.attempt(row, nonce, _once(drafted.signed(nonce))))
+
+        return (yield from self.send(row, exchange))
+
+    def fence(self) -> Flow[tuple[int, Verdict]]:
+        """The harmless call: once it is accepted, nothing that was sent with the key before can execute."""
+        return (yield from self.send_once(method_named(HARMLESS), self.caller.draft(HARMLESS, {})))
 
     def attempt(self, row: Method, nonce: int, wire: Flow[Verdict], intent: str = "") -> Flow[Verdict]:
         """What ``wire`` does with one nonce, with the record of a write around it."""
@@ -130,10 +137,6 @@ class Turn:
             yield Tell(events.EndNotNoted(self.caller.account, row.name, str(error)))
 
 
-Exchanging = Callable[[Method], Flow[tuple[int, Verdict]]]
-"""One attempt with a nonce of its own."""
-
-
 def _once(request: Request) -> Flow[Verdict]:
     return judge((yield Exchange(request)))
 
@@ -149,7 +152,7 @@ def take_turn(
         _must_be_open(caller, key, (yield Now()))
         turn = Turn(caller, booking, key, Pace(caller.min_interval_ns, entered.last_ended_ns))
         if row.write and key.fence_due:
-            nonce, verdict = yield from turn.send(method_named(HARMLESS))
+            nonce, verdict = yield from turn.fence()
             if booking.may_wait(verdict):
                 return nonce, verdict
             if verdict.outcome is not Outcome.ACCEPTED:
