@@ -51,16 +51,18 @@ class InDoubt(SealaneError):
         method: the Kraken method.
         nonce: the nonce that the request carried.
         detail: what was seen instead of an answer.
+        client_order_id: of an order that goes on being resolved, else "".
     """
 
-    def __init__(self, method: str, nonce: int, detail: str) -> None:
+    def __init__(self, method: str, nonce: int, detail: str, *, client_order_id: str = "") -> None:
         self.method = method
         self.nonce = nonce
         self.detail = detail
-        super().__init__(
-            f"{method} with nonce {nonce} is in doubt: {detail}. "
-            "It may have been executed: look for it before sending it again"
-        )
+        self.client_order_id = client_order_id
+        remedy = "It may have been executed: look for it before sending it again"
+        if client_order_id:
+            remedy = f"It goes on being resolved: ask for order {client_order_id}, and do not send it again before"
+        super().__init__(f"{method} with nonce {nonce} is in doubt: {detail}. {remedy}")
 
 
 class Fenced(SealaneError):

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from sealane.core import events
 from sealane.core.counter import QUERIES
+from sealane.core.order import Intent
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.signing import Request
@@ -141,6 +142,21 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepIntent:
+    """Store an intent; with ``sync`` it survives power loss before the next effect."""
+
+    intent: Intent
+    sync: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIntent:
+    """Answered with the intent of an id, or None."""
+
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Publish an event."""
 
@@ -163,6 +179,8 @@ Effect = (
     | Revise
     | Recall
     | Remember
+    | KeepIntent
+    | ReadIntent
     | Tell
 )
 T = TypeVar("T")

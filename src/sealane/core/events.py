@@ -98,6 +98,32 @@ class CounterContradicted:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class IntentLeftBehind:
+    """An order's sender died with it under way: it is to be resolved by who hears this first."""
+
+    account: str
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class NonceWindowOpen:
+    """The key's nonce window is above 0: a nonce may be taken twice, so nothing is ever sent a second time."""
+
+    account: str
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtResolved:
+    """An order whose answer was lost has its end; ``looks`` is how often it was looked for."""
+
+    account: str
+    method: str
+    intent: str
+    looks: int
+
+
 Event = (
     CallSettled
     | NonceRefused
@@ -108,4 +134,7 @@ Event = (
     | EndNotNoted
     | RoomAwaited
     | CounterContradicted
+    | IntentLeftBehind
+    | NonceWindowOpen
+    | DoubtResolved
 )

@@ -36,6 +36,8 @@ class KeyState:
         fence_due: a write's end is unknown, so a harmless call goes before the next write.
         locked_until_ns: Kraken's temporary lockout; nothing is sent before.
         known_nonce, known_ns: what GetApiKeyInfo said last, and when.
+        nonce_window, window_ns: the key's nonce window by GetApiKeyInfo, and when it said so.
+        left_behind: the intent of a write whose holder died, until somebody who has the key takes it up.
     """
 
     jumps_ns: tuple[int, ...] = ()
@@ -46,6 +48,9 @@ class KeyState:
     locked_until_ns: int = 0
     known_nonce: int = 0
     known_ns: int = 0
+    nonce_window: int = 0
+    window_ns: int = 0
+    left_behind: str = ""
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> KeyState:

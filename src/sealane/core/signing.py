@@ -26,12 +26,16 @@ METHOD_NAME = re.compile(r"[A-Za-z]{1,40}(/[A-Za-z]{1,40})?")
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request to Kraken: what a transport sends, byte for byte."""
+    """One HTTP request to Kraken: what a transport sends, byte for byte.
+
+    ``limit_s`` is how long its answer may take, where that is shorter than the transport's own limit.
+    """
 
     verb: str
     target: str
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    limit_s: float | None = None
 
 
 def api_sign(secret: bytes, path: str, nonce: str, body: bytes) -> str:

@@ -14,7 +14,7 @@ after the one before it was settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -148,7 +148,7 @@ def take_turn(
     entered = yield Enter(booking.call.rank)
     try:
         yield from _tidy(entered)
-        key = yield LoadKey(caller.fingerprint)
+        key = yield from _take_up(caller, (yield LoadKey(caller.fingerprint)))
         _must_be_open(caller, key, (yield Now()))
         turn = Turn(caller, booking, key, Pace(caller.min_interval_ns, entered.last_ended_ns))
         if row.write and key.fence_due:
@@ -167,7 +167,7 @@ def _tidy(entered: Entered) -> Flow[None]:
     left = entered.unfinished
     if left is not None:
         key = yield LoadKey(left.fingerprint)
-        yield SaveKey(left.fingerprint, replace(key, fence_due=True))
+        yield SaveKey(left.fingerprint, replace(key, fence_due=True, left_behind=left.intent or key.left_behind))
         yield Record(None)
         yield Tell(events.UnfinishedTurnFound(left.fingerprint, left.method, left.nonce, left.intent))
     if entered.clock_doubted:
@@ -175,6 +175,16 @@ def _tidy(entered: Entered) -> Flow[None]:
         server_s = verdict.result.get("unixtime") if isinstance(verdict.result, dict) else None
         if isinstance(server_s, int):
             yield ConfirmClock(server_s * NS_PER_S)
+
+
+def _take_up(caller: Caller, key: KeyState) -> Flow[KeyState]:
+    """Whoever has the key hears of an intent that was left behind, once."""
+    if not key.left_behind:
+        return key
+    yield Tell(events.IntentLeftBehind(caller.account, key.left_behind))
+    taken = replace(key, left_behind="")
+    yield SaveKey(caller.fingerprint, taken)
+    return taken
 
 
 def _must_be_open(caller: Caller, key: KeyState, now_ns: int) -> None:
@@ -216,9 +226,7 @@ def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:
     if verdict.outcome is Outcome.ACCEPTED:
         after = key.accepted()
         if row.name == HARMLESS and isinstance(verdict.result, dict):
-            known = str(verdict.result.get("nonce", ""))
-            if known.isdigit():
-                after = replace(after, known_nonce=int(known), known_ns=(yield Now()))
+            after = _told(after, verdict.result, (yield Now()))
         return after
     if verdict.advice in NONCE_TAKEN:
         return key.accepted()
@@ -227,6 +235,14 @@ def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:
     if verdict.advice is Advice.LOCKOUT:
         return replace(key, locked_until_ns=(yield Now()) + LOCKOUT_S * NS_PER_S)
     return key
+
+
+def _told(key: KeyState, info: Mapping[str, object], now_ns: int) -> KeyState:
+    """What GetApiKeyInfo says of the key."""
+    nonce, window = str(info.get("nonce", "")), str(info.get("nonceWindow", ""))
+    if nonce.isdigit():
+        key = replace(key, known_nonce=int(nonce), known_ns=now_ns)
+    return replace(key, nonce_window=int(window), window_ns=now_ns) if window.isdigit() else key
 
 
 def _fence_failed(row: Method, verdict: Verdict) -> SealaneError:

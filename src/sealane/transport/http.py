@@ -93,6 +93,10 @@ class _Wire:
         shown = f"{name}:{self.port}" if self.port else name
         self._common = ((b"Host", shown.encode()), (b"User-Agent", USER_AGENT))
 
+    def limit_s(self, request: Request) -> float:
+        """How long this answer may take."""
+        return min(self.timeouts.read_s, request.limit_s or self.timeouts.read_s)
+
     def headers(self, request: Request) -> list[tuple[bytes, bytes]]:
         length = [(b"Content-Length", str(len(request.body)).encode())] if request.verb == "POST" else []
         return [*self._common, *length, *request.headers]
@@ -131,8 +135,9 @@ class HttpTransport(_Wire):
 
     def _exchange(self, wire: socket.socket, request: Request) -> tuple[Reply | Failure, bool]:
         """One request in one piece, and its answer; also whether the connection can be used again."""
-        answer_in = _Within(wire, time.monotonic() + self.timeouts.read_s)
-        wire.settimeout(self.timeouts.read_s)
+        limit_s = self.limit_s(request)
+        answer_in = _Within(wire, time.monotonic() + limit_s)
+        wire.settimeout(limit_s)
         wire.sendall(self._bytes(request))
         response = http.client.HTTPResponse(answer_in, method=request.verb)  # type: ignore[arg-type]
         try:
@@ -257,7 +262,7 @@ class AsyncHttpTransport(_Wire):
     async def _send(self, request: Request) -> Reply | Failure:
         body = _Body()
         try:
-            async with asyncio.timeout(self.timeouts.connect_s + self.timeouts.read_s):
+            async with asyncio.timeout(self.timeouts.connect_s + self.limit_s(request)):
                 response = await self._pool.handle_async_request(self._built(request))
                 try:
                     async for chunk in response.aiter_stream():
@@ -273,7 +278,7 @@ class AsyncHttpTransport(_Wire):
         return body.reply(response.status, trace.decode("latin-1"))
 
     def _built(self, request: Request) -> httpcore2.Request:
-        limit_s = self.timeouts.read_s
+        limit_s = self.limit_s(request)
         return self._library.Request(
             request.verb,
             self._library.URL(
