@@ -276,6 +276,7 @@ def _parsed(line: bytes) -> Intent | None:
         if int(checksum, 16) != zlib.crc32(text):
             return None
         intent_id, document = json.loads(text)
-        return Intent(intent_id, json.dumps(document, separators=(",", ":")), document.get("settled") is True)
-    except (ValueError, AttributeError):
+        settled = document.get("settled") is True
+    except (ValueError, TypeError, AttributeError):
         return None
+    return Intent(str(intent_id), json.dumps(document, separators=(",", ":")), settled)
