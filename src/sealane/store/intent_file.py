@@ -253,7 +253,6 @@ class IntentFile:
         try:
             write_all(self._disk, fd, content)
             self._disk.sync(fd)
-            self._fd = None  # the old file does not count from here on: unless all goes well, the next verb opens anew
             self._disk.rename(new_path, self.path)
         except BaseException:
             self._disk.close(fd)

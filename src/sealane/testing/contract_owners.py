@@ -114,18 +114,24 @@ class OwnerContract(ContractBase):
         def own() -> None:
             log.after_fork()
             theirs.send((log.owner(), log.is_alive(token), log.read("order-1")))
+            theirs.recv()
             log.write("order-2", {"by": "child"}, sync=True)
+            theirs.send("written")
             theirs.recv()
 
         pid = _fork(own)
-        assert ours.poll(PATIENCE_S)
-        childs, parent_alive, read = ours.recv()
-        assert childs != token
-        assert parent_alive
-        assert read == {"by": "parent"}
-        assert log.is_alive(childs)
-        ours.send("end")
-        os.waitpid(pid, 0)
+        try:
+            assert ours.poll(PATIENCE_S)
+            childs, parent_alive, read = ours.recv()
+            assert childs != token
+            assert parent_alive
+            assert read == {"by": "parent"}
+            assert log.is_alive(childs)
+            ours.send("write")
+            assert ours.poll(PATIENCE_S)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         assert not log.is_alive(childs)
         assert log.is_alive(token)
         assert log.owner() == token
