@@ -1,6 +1,7 @@
 """The file log of intents, case by case: what stands in it, what spoils it, and what a disk that fails does to it."""
 
 import errno
+import fcntl
 import os
 import random
 import stat
@@ -159,6 +160,49 @@ def test_threads_that_wait_share_one_sync(tmp_path: Path) -> None:
     assert disk.syncs == 3, "one for the leader, one for all who waited meanwhile"
     assert len(FileStore(tmp_path).intents().unsettled()) == 2 + len(others)
     log.close()
+
+
+@pytest.mark.parametrize(("first", "second", "syncs"), [(False, True, 1), (True, False, 1), (False, False, 0)])
+def test_what_is_stored_together_is_synced_if_any_of_it_is_to_be(
+    tmp_path: Path, first: bool, second: bool, syncs: int
+) -> None:
+    disk = CountingDisk()
+    log = IntentFile(disk, tmp_path)
+    threads = [
+        threading.Thread(target=log.write, args=(f"order-{n}", SENT), kwargs={"sync": sync})
+        for n, sync in enumerate((first, second), start=1)
+    ]
+    with log._mutex:
+        for waiting, thread in enumerate(threads, start=1):
+            thread.start()
+            while len(log._pending) < waiting:
+                time.sleep(0)
+    for thread in threads:
+        thread.join(10)
+    assert list(log.unsettled()) == ["order-1", "order-2"]
+    assert disk.syncs == syncs
+    log.close()
+
+
+def test_a_forked_child_leaves_to_its_parent_what_other_threads_were_about_to_write(volume: SimVolume) -> None:
+    log = process(volume)
+    refused = threading.Event()
+
+    def write() -> None:
+        with pytest.raises(NotDurable):  # here parent and child are one, so the thread wakes up with nothing stored
+            log.write("theirs", SENT, sync=True)
+        refused.set()
+
+    with log._mutex:
+        thread = threading.Thread(target=write)
+        thread.start()
+        while not log._pending:
+            time.sleep(0)
+        log.after_fork()
+        log.write("own", SENT, sync=True)
+    thread.join(10)
+    assert refused.is_set()
+    assert list(process(volume).unsettled()) == ["own"]
 
 
 # --- bounded ----------------------------------------------------------------------------------------------------------
@@ -465,6 +509,16 @@ def test_a_living_owners_file_that_somebody_removed_is_made_again(tmp_path: Path
     assert other.is_alive(token)
 
 
+def test_those_who_ask_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
+    path = tmp_path / "dead.lock"
+    path.touch()
+    with path.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not OsDisk().is_locked(path)
+        fcntl.flock(asking, fcntl.LOCK_EX)
+        assert OsDisk().is_locked(path)
+
+
 def test_who_cannot_be_asked_after_is_not_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = FileStore(tmp_path).intents()
     token = log.owner()
@@ -492,7 +546,8 @@ def test_a_place_keeps_two_files_open_at_most(tmp_path: Path) -> None:
     assert open_files() == before + 2
     log.close()
     assert open_files() == before + 1, "the owner's lock is for life"
-    log.after_fork()
+    log.write("order", SENT, sync=False)
+    log.after_fork()  # in a child nothing of the parent's stays open: its locks would be shared
     assert open_files() == before
 
 
