@@ -7,7 +7,7 @@
     ├── InDoubt         a write left and its end is unknown: look before you repeat it
     ├── Fenced          another holder has the lane: nothing was sent
     ├── Quarantined     this key is stopped until a person acts: nothing was sent
-    └── NotDurable      a nonce could not be stored, so it was not issued: nothing was sent
+    └── NotDurable      a nonce or an order's record could not be stored: nothing was sent on it
 
 Messages never hold a secret; a key appears as its last four characters at most.
 """
@@ -84,4 +84,4 @@ class Quarantined(SealaneError):
 
 
 class NotDurable(SealaneError):
-    """The store could not keep a nonce, so none was issued; the message names file and remedy."""
+    """The store could not keep a nonce, so none was issued, or an order's record; the message names file and remedy."""

@@ -158,6 +158,48 @@ def test_a_file_removed_or_replaced_is_gone_for_those_who_have_it_open() -> None
     assert disk.names(FILE.parent) == []
 
 
+def test_a_rename_is_kept_or_not_until_the_folder_is_synced() -> None:
+    found = set()
+    for seed in range(100):
+        volume = SimVolume()
+        disk = SimDisk(volume)
+        old, new = disk.open(FILE), disk.open(OTHER)
+        for fd, content in ((old, b"old"), (new, b"new")):
+            disk.write(fd, content)
+            disk.sync(fd)
+        disk.sync_folder(FILE.parent)
+        disk.rename(OTHER, FILE)
+        assert (disk.content(FILE, 10), disk.content(OTHER, 10)) == (b"new", None)
+        assert disk.is_gone(old, FILE)
+        assert not disk.is_gone(new, FILE)
+        if seed % 2:
+            disk.sync_folder(FILE.parent)
+        volume.power_loss(random.Random(seed))
+        found.add((seed % 2, volume.content(FILE)))
+    assert found == {(0, b"old"), (0, b"new"), (1, b"new")}
+
+
+def test_a_name_taken_away() -> None:
+    disk = SimDisk(SimVolume())
+    fd = disk.open(FILE)
+    disk.unlink(FILE)
+    disk.unlink(FILE)
+    assert disk.is_gone(fd, FILE)
+
+
+def test_whether_a_file_is_locked() -> None:
+    volume = SimVolume()
+    one, other = SimDisk(volume), SimDisk(volume)
+    assert not other.is_locked(FILE)
+    fd = one.open(FILE)
+    assert not other.is_locked(FILE)
+    assert one.try_lock(fd)
+    assert other.is_locked(FILE)
+    assert one.is_locked(FILE)
+    one.kill()
+    assert not other.is_locked(FILE)
+
+
 @pytest.mark.parametrize(("flag", "said"), [("full", "No space left"), ("read_only", "Read-only")])
 def test_a_volume_that_takes_nothing_more(flag: str, said: str) -> None:
     volume = SimVolume()

@@ -34,7 +34,7 @@ NOT_FOUND = "it did not reach Kraken before its key was fenced"
 
 
 def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
-    """Send an order and see it to its ends, by client order id. Raises InDoubt where they are not known by ``until_ns``.
+    """Send an order and see it to its ends, by client order id; InDoubt where they are not known by ``until_ns``.
 
     Raises Quarantined and NotDurable where nothing was sent, and SettingsError for a client order id that another
     order has had.
@@ -166,11 +166,13 @@ def _ask(
     caller: Caller, intent: Intent, method: str, params: Mapping[str, object], until_ns: int | None
 ) -> Flow[object]:
     """A call that is repeated while Kraken cannot be asked, until ``until_ns``."""
-    for tries in itertools.count():
+    tries = 0
+    while True:
         try:
             return (yield from private_call(caller, method, params))
         except (Unavailable, Refused, Quarantined, NotDurable) as error:
             yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, str(error))
+        tries += 1
 
 
 def _wait(intent: Intent, pause_s: float, now_ns: int, until_ns: int | None, detail: str) -> Flow[None]:

@@ -24,6 +24,23 @@ LOCK_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 UNLOCK = fcntl.LOCK_UN
 
 
+LOCK_SPINS = 64
+"""Tries for a lock that is held for microseconds, before pausing between them."""
+LOCK_PAUSE_S = 0.0005
+LOCK_WAIT_S = 5.0
+"""A brief lock held longer than this means a stopped process: an error is better than hanging with it."""
+
+
+def lock_briefly(disk: Disk, fd: int) -> None:
+    """Take a lock that is only ever held for a moment, with a limit for the case that its holder was stopped."""
+    for tried in range(LOCK_SPINS + int(LOCK_WAIT_S / LOCK_PAUSE_S)):
+        if disk.try_lock(fd):
+            return
+        if tried >= LOCK_SPINS:
+            disk.pause(LOCK_PAUSE_S)
+    raise OSError(f"another process has held its lock for {LOCK_WAIT_S:.0f} s: is one stopped (SIGSTOP)?")
+
+
 def write_all(disk: Disk, fd: int, content: bytes, offset: int = 0) -> None:
     """Write all of it, or raise OSError."""
     if disk.write(fd, content, offset) != len(content):
@@ -66,8 +83,17 @@ class Disk(Protocol):
     def unlock(self, fd: int) -> None:
         """Release the lock."""
 
+    def is_locked(self, path: Path) -> bool:
+        """Whether somebody holds the lock of a file that need not exist. Asking takes nothing from anybody."""
+
     def is_gone(self, fd: int, path: Path) -> bool:
         """Whether the path no longer names this file: it was removed or replaced."""
+
+    def rename(self, path: Path, new: Path) -> None:
+        """Put the file in the place of another of the same folder, at once."""
+
+    def unlink(self, path: Path) -> None:
+        """Take away a name that need not exist."""
 
     def content(self, path: Path, size: int) -> bytes | None:
         """Up to ``size`` bytes of a file that need not exist."""
@@ -140,6 +166,29 @@ class OsDisk:
     def unlock(self, fd: int) -> None:
         """See Disk."""
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def is_locked(self, path: Path) -> bool:
+        """See Disk. A shared lock: those who ask at the same time do not take each other for the holder."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(fd, UNLOCK)  # closing alone would leave it to a child that was forked meanwhile
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def rename(self, path: Path, new: Path) -> None:
+        """See Disk."""
+        path.rename(new)
+
+    def unlink(self, path: Path) -> None:
+        """See Disk."""
+        path.unlink(missing_ok=True)
 
     def is_gone(self, fd: int, path: Path) -> bool:
         """See Disk."""

@@ -2,7 +2,8 @@
 
 A lane ``L`` is four files: ``L.txt`` holds the last nonce issued and ``L.mark`` the high-water mark (``nonce_file.py``,
 ``mark.py``); ``L.turn`` is the turn lock and the record of the write under way, ``L.next`` the lock of whoever is
-next (``turn_file.py``). Keys' states lie in ``keys/``, accounts' counters in ``rates/`` (``rate_file.py``).
+next (``turn_file.py``). Keys' states lie in ``keys/``, accounts' counters in ``rates/`` (``rate_file.py``), the intents of
+orders in ``orders/`` (``intent_file.py``).
 
 1. Two locks exclude everybody: the *draw* lock (on ``L.txt``, held for microseconds) and the *turn* lock (on
    ``L.turn``, held from nonce to outcome). Both are ``flock``: the kernel drops them when their holder dies.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
+from sealane.store.intent_file import IntentFile
 from sealane.store.nonce_file import NonceFile, content_of, not_durable
 from sealane.store.port import LaneView
 from sealane.store.rate_file import RateFiles
@@ -41,10 +43,15 @@ class FileStore:
         self._env_floor = env_floor
         self._disk = disk or OsDisk()
         self._open: dict[str, FileLane] = {}
+        self._intents = IntentFile(self._disk, self.folder)
 
     def lane(self, name: str, unit_ns: int = 1) -> FileLane:
         """See ``port.Store``. Nothing is touched on disk before the lane's first verb."""
         return FileLane(self, name, self._disk, Floors(self._disk, self.folder, name, self._env_floor, unit_ns))
+
+    def intents(self) -> IntentFile:
+        """See ``port.Store``. It keeps two files open at most, beside those of the lanes."""
+        return self._intents
 
     def opened(self, lane: FileLane) -> None:
         """Note that a lane opened files, and close idle lanes beyond the limit.

@@ -6,12 +6,14 @@ Nothing survives the process, so the first nonce of a lane comes from the clock 
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
 from sealane.errors import SettingsError
+from sealane.store.intents import SETTLED_KEPT, Intents, intent_of
 from sealane.store.port import LaneView
 
 NOTES_MAX = 100_000
@@ -28,6 +30,7 @@ class MemoryStore:
         self.identity = f"memory:{next(_numbers)}"
         self._lanes: dict[str, MemoryLane] = {}
         self._books = _Books()
+        self._intents = MemoryIntents()
 
     def lane(self, name: str, unit_ns: int = 1) -> MemoryLane:
         """See ``port.Store``."""
@@ -36,6 +39,58 @@ class MemoryStore:
             floor = max((lane.last() for lane in self._lanes.values() if lane.unit_ns >= unit_ns), default=0)
             self._lanes[name] = MemoryLane(name, unit_ns, self._books, floor)
         return self._lanes[name]
+
+    def intents(self) -> MemoryIntents:
+        """See ``port.Store``."""
+        return self._intents
+
+
+class MemoryIntents:
+    """The log of intents in a dict; see ``port.IntentLog``."""
+
+    def __init__(self) -> None:
+        self._intents = Intents()
+        self.after_fork()
+
+    def write(self, intent_id: str, document: Mapping[str, object], *, sync: bool) -> None:
+        """See ``port.IntentLog``."""
+        intent = intent_of(intent_id, document)
+        with self._mutex:
+            self._intents.note(intent)
+            if len(self._intents) - self._intents.unsettled_count > 2 * SETTLED_KEPT:
+                self._intents = self._intents.kept(SETTLED_KEPT)
+
+    def read(self, intent_id: str) -> Mapping[str, object] | None:
+        """See ``port.IntentLog``."""
+        with self._mutex:
+            return self._intents.read(intent_id)
+
+    def unsettled(self) -> dict[str, Mapping[str, object]]:
+        """See ``port.IntentLog``."""
+        with self._mutex:
+            return self._intents.unsettled()
+
+    def recent(self, limit: int) -> list[tuple[str, Mapping[str, object]]]:
+        """See ``port.IntentLog``."""
+        with self._mutex:
+            return self._intents.recent(limit)
+
+    def owner(self) -> str:
+        """See ``port.IntentLog``."""
+        return self._token
+
+    def is_alive(self, owner: str) -> bool:
+        """See ``port.IntentLog``. There is no other process."""
+        return owner == self._token
+
+    def close(self) -> None:
+        """See ``port.IntentLog``."""
+
+    def after_fork(self) -> None:
+        """See ``port.IntentLog``. The parent's orders are for the parent to settle: a child starts with none."""
+        self._mutex = threading.Lock()
+        self._intents = Intents()
+        self._token = secrets.token_hex(12)
 
 
 class _Books:

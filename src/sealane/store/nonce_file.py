@@ -13,20 +13,16 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sealane.core.nonce import MAX_NONCE, NONCE_BYTES, ClockGuard, next_nonce, parse_nonce
 from sealane.errors import NotDurable, SettingsError
-from sealane.store.disk import LOCK_NOW, UNLOCK, Disk
+from sealane.store.disk import LOCK_NOW, UNLOCK, Disk, lock_briefly
 from sealane.store.floors import Floors
 from sealane.store.mark import Era, extend_mark, load_mark
 from sealane.store.slots import SLOT_BYTES
 
-LOCK_SPINS = 64
-"""Tries for a lock that is held for microseconds, before pausing between them."""
-LOCK_PAUSE_S = 0.0005
-LOCK_WAIT_S = 5.0
-"""A draw lock held longer than this means a stopped process: an error is better than hanging with it."""
 RECHECK_NS = 50_000_000
 """How often a draw looks whether the file was removed or replaced."""
 
@@ -217,7 +213,7 @@ class NonceFile:
             now=now,
             unit_ns=self._unit_ns,
             offset_ns=self._guard.offset_ns,
-            lock=self._lock_briefly,
+            lock=partial(lock_briefly, self._disk),
             first=not self._mark,
         )
 
@@ -228,7 +224,7 @@ class NonceFile:
             try:
                 self._disk.flock(opened.fd, LOCK_NOW)
             except BlockingIOError:
-                self._lock_briefly(opened.fd)
+                lock_briefly(self._disk, opened.fd)
             if boot_ns is not None and boot_ns < self._check_at_ns:
                 return opened
             if not self._disk.is_gone(opened.fd, self.path):
@@ -237,15 +233,6 @@ class NonceFile:
             logger.warning("%s was removed or replaced while in use; opening it anew", self.path)
             self._close()
             self._era = None
-
-    def _lock_briefly(self, fd: int) -> None:
-        """A lock that is only ever held for a moment, with a limit for the case that its holder was stopped."""
-        for tried in range(LOCK_SPINS + int(LOCK_WAIT_S / LOCK_PAUSE_S)):
-            if self._disk.try_lock(fd):
-                return
-            if tried >= LOCK_SPINS:
-                self._disk.pause(LOCK_PAUSE_S)
-        raise OSError(f"another process has held its lock for {LOCK_WAIT_S:.0f} s: is one stopped (SIGSTOP)?")
 
     def _opened(self) -> _Open:
         """Open the file; the first time, and where it may have lost something since, find the floor to start from."""

@@ -8,7 +8,9 @@
    are granted the turn in the order of asking as far as the engine allows, and none is starved.
 4. Turn records and key states are whole: a reader sees one that was written, never half of one.
 5. An account's counters, and notes of its orders, are changed by one at a time, turn or no turn.
-6. Time is passed in: ``wall_ns`` is the wall clock, ``boot_ns`` the machine's time since boot, sleep included.
+6. An intent written with ``sync`` outlives power loss once ``write`` has returned, and any write the death of its
+   process. A reader sees whole documents only, and what is unsettled is never dropped.
+7. Time is passed in: ``wall_ns`` is the wall clock, ``boot_ns`` the machine's time since boot, sleep included.
 
 ``sealane.testing.StoreContract`` is this page as tests; every store passes it.
 """
@@ -122,6 +124,42 @@ class LaneStore(Protocol):
         """In a forked child: drop what is shared with the parent, without releasing the parent's locks."""
 
 
+class IntentLog(Protocol):
+    """What a place remembers of orders: the latest document of each id. One log for all lanes and processes of a place.
+
+    A document is plain JSON with no secret in it. It is settled when its ``"settled"`` is true; of the settled, the
+    newest thousand are kept at least. Every verb raises NotDurable where the place cannot be had.
+    """
+
+    def write(self, intent_id: str, document: Mapping[str, object], *, sync: bool) -> None:
+        """Store a document; with ``sync`` it survives power loss before this returns.
+
+        After NotDurable it does not count as stored, though a crash at that moment may leave it. Raises SettingsError
+        for what is no plain JSON, or no small document.
+        """
+
+    def read(self, intent_id: str) -> Mapping[str, object] | None:
+        """The latest document of an id, None for none."""
+
+    def unsettled(self) -> dict[str, Mapping[str, object]]:
+        """The latest document of each id that is not settled, oldest first."""
+
+    def recent(self, limit: int) -> list[tuple[str, Mapping[str, object]]]:
+        """Ids and their latest documents, newest first: by when an id was settled, or else first written."""
+
+    def owner(self) -> str:
+        """A token of this process for its documents, good for the life of the process."""
+
+    def is_alive(self, owner: str) -> bool:
+        """Whether the process of a token lives; a stopped one does. False for what was never a token here."""
+
+    def close(self) -> None:
+        """Let go of the log's file; the next verb takes it up again. The owner's token goes on."""
+
+    def after_fork(self) -> None:
+        """In a forked child: drop what is shared with the parent, the token too, without ending the parent's."""
+
+
 class Store(Protocol):
     """A place for lanes. Stores of equal ``identity`` hold the same lanes."""
 
@@ -129,3 +167,6 @@ class Store(Protocol):
 
     def lane(self, name: str, unit_ns: int = 1) -> LaneStore:
         """Open a lane; ``unit_ns`` is the length of one nonce unit. Creates it above every nonce the place knows."""
+
+    def intents(self) -> IntentLog:
+        """The log of intents: the same object each time."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import SkipTest
 
-from sealane.store.port import LaneStore, Store
+from sealane.store.port import IntentLog, LaneStore, Store
 from sealane.testing.clock import FakeClock
 
 LANE = "kraken_global_nonce"
@@ -44,27 +44,36 @@ class ContractBase:
 
     # --- for the tests --------------------------------------------------------------------------------------------
 
-    _lanes: list[LaneStore]
+    _opened: list[LaneStore | IntentLog]
     _store: Store | None = None
 
     def setup_method(self) -> None:
         """Start with nothing open, and both clocks standing."""
-        self._lanes = []
+        self._opened = []
         self._store = None
         self.clock = FakeClock()
 
     def teardown_method(self) -> None:
         """Leave nothing open."""
-        for lane in self._lanes:
-            lane.close()
+        for handle in self._opened:
+            handle.close()
 
     def open_lane(self, place: Path, name: str = LANE, unit_ns: int = 1) -> LaneStore:
         """A handle on a lane as another process would have it: from a store of its own where that is possible."""
+        lane = self._open_store(place).lane(name, unit_ns)
+        self._opened.append(lane)
+        return lane
+
+    def open_intents(self, place: Path) -> IntentLog:
+        """A handle on the log of intents, likewise."""
+        log = self._open_store(place).intents()
+        self._opened.append(log)
+        return log
+
+    def _open_store(self, place: Path) -> Store:
         if self._store is None or self.survives_restart:
             self._store = self.make_store(place)
-        lane = self._store.lane(name, unit_ns)
-        self._lanes.append(lane)
-        return lane
+        return self._store
 
     def draw(self, lane: LaneStore) -> int:
         """A number at the test's own time."""

@@ -214,7 +214,7 @@ class DrawContract(ContractBase):
         """It is an error, each time, and one that the caller of Sealane knows."""
         self.needs(self.keeps_durable, "it stores nothing that could fail to be stored")
         lane = self.make_broken_store(tmp_path).lane("kraken_global_nonce")
-        self._lanes.append(lane)
+        self._opened.append(lane)
         self._refused(lane)
         self._refused(lane)
 

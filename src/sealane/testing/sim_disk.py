@@ -144,6 +144,24 @@ class SimDisk:
         if file.locked_by == fd:
             file.locked_by = None
 
+    def is_locked(self, path: Path) -> bool:
+        """See Disk."""
+        self._called()
+        file = self.volume.names.get(path)
+        return file is not None and file.locked_by is not None
+
+    def rename(self, path: Path, new: Path) -> None:
+        """See Disk."""
+        self._called()
+        self.volume.check_writable()
+        self.volume.rename(path, new)
+
+    def unlink(self, path: Path) -> None:
+        """See Disk."""
+        self._called()
+        self.volume.check_writable()
+        self.volume.remove(path)
+
     def is_gone(self, fd: int, path: Path) -> bool:
         """See Disk."""
         self._called()

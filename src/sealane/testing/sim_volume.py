@@ -117,6 +117,10 @@ class SimVolume:
             self.names[path] = SimFile()
         return self.names[path]
 
+    def rename(self, path: Path, new: Path) -> None:
+        """Move a file's name over another; whoever has the other open keeps it."""
+        self.names[new] = self.names.pop(path)
+
     def check_writable(self) -> None:
         """Raise what a volume mounted read-only raises."""
         if self.read_only:

@@ -12,7 +12,10 @@ class Transport(Protocol):
     """Blocking: safe to use from any thread."""
 
     def send(self, request: Request) -> Reply | Failure:
-        """Send once, within a limit and the request's own; ``Failure.sent`` is False only where no byte can have reached Kraken."""
+        """Send once, within a limit and the request's own.
+
+        ``Failure.sent`` is False only where no byte can have reached Kraken.
+        """
 
     def close(self) -> None:
         """Close idle connections."""
