@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # bench is no part of the in
 import ccxt  # noqa: F401 - what takes long to import is there before the first fork
 import krakenex  # noqa: F401
 import worker
+from bench.guarded import CLIENTS, Way
 from kraken.spot import User  # noqa: F401
 
-from bench.guarded import CLIENTS, Way
 from sealane.plugins import guard
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment
 from crew import Crew, Worker
 from judge import Death, judge
 
+from conftest import environment
 from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill
