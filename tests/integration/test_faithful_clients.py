@@ -222,7 +222,7 @@ def every_case() -> Iterator[Any]:
             yield pytest.param(name, method, marks=[wrong] if (name, method) in KNOWN_WRONG else [])
 
 
-@pytest.mark.parametrize(("name", "method"), every_case())
+@pytest.mark.parametrize(("name", "method"), list(every_case()))
 def test_a_client_reads_the_answer(simulator: Simulator, scene: Scene, name: str, method: str) -> None:
     reason = unknown(method)
     if reason:
