@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+FIELD_NAME = re.compile(r"[a-z][a-zA-Z_]*2?|rfc1123|\*")
 KINDS = {str: "text", bool: "true or false", int: "whole number", float: "number", list: "list", dict: "object"}
 
 
@@ -55,7 +56,9 @@ def kind(value: Any) -> str:
 
 
 def below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    """The path of a field. A name that does not look like one is data, an asset or an id, and shows as `*`."""
+    shown = name if FIELD_NAME.fullmatch(name) else "*"
+    return f"{path}.{shown}" if path else shown
 
 
 def mistyped(shape: Shape, value: Any, path: str, found: Findings) -> None:
