@@ -16,7 +16,7 @@ from sealane.plugins import guard
 from sealane.simulator import Probe, Simulator
 from sealane.simulator.methods import PRIVATE
 from sealane.simulator.public import PUBLIC
-from shapes.scene import AS_JSON, ASKED, ASKED_PUBLICLY, RESTING, Scene, play, unknown
+from shapes.scene import AS_JSON, ASKED, ASKED_PUBLICLY, RESTING, Scene, another, play, unknown
 
 SYMBOL = "BTC/USD"
 LIMIT = ("limit", "buy", 0.01, 25000.1)
@@ -83,7 +83,7 @@ CCXT: dict[str, Case] = {
         client.edit_order(at.resting, SYMBOL, "limit", "buy", 0.03, 25000.2)["info"]["amend_id"]
     ),
     "EditOrder": lambda client, at: (
-        client.privatePostEditOrder({"txid": at.resting, "pair": "XBTUSD", "price": "25000.3"})["result"]["status"]
+        client.privatePostEditOrder({"txid": another(at), "pair": "XBTUSD", "price": "25000.3"})["result"]["status"]
         == "ok"
     ),
     "CancelOrder": lambda client, at: client.cancel_order(at.resting, SYMBOL)["info"]["result"]["count"] in (1, "1"),
@@ -126,7 +126,7 @@ SDK: dict[str, Case] = {
     "AddOrder": lambda sdk, _: len(sdk.trade.create_order(*LIMIT[:2], "XBTUSD", 0.01, 25000.1)["txid"]) == 1,
     "AddOrderBatch": lambda sdk, at: len(sdk.trade.create_order_batch(**ASKED["AddOrderBatch"](at))["orders"]) == 2,
     "AmendOrder": lambda sdk, at: bool(sdk.trade.amend_order(txid=at.resting, order_qty=0.03)["amend_id"]),
-    "EditOrder": lambda sdk, at: sdk.trade.edit_order(at.resting, "XBTUSD", price=25000.3)["status"] == "ok",
+    "EditOrder": lambda sdk, at: sdk.trade.edit_order(another(at), "XBTUSD", price=25000.3)["status"] == "ok",
     "CancelOrder": lambda sdk, at: sdk.trade.cancel_order(txid=at.resting)["count"] == 1,
     "CancelOrderBatch": lambda sdk, at: sdk.trade.cancel_order_batch([at.resting])["count"] == 1,
     "CancelAll": lambda sdk, _: sdk.trade.cancel_all_orders()["count"] == 1,

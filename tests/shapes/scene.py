@@ -48,6 +48,12 @@ def play(simulator: Simulator, probe: Probe) -> Scene:
     return Scene(probe, resting, cancelled, filled, trades[0], next(iter(ledgers), ""))
 
 
+def another(scene: Scene) -> str:
+    """One more resting order, without a client's id: Kraken edits no order that has one. Before any client calls."""
+    (txid,) = result(scene.probe, "AddOrder", **RESTING)["txid"]
+    return str(txid)
+
+
 ASKED: dict[str, Callable[[Scene], Fields]] = {
     "Balance": lambda _: {},
     "BalanceEx": lambda _: {},
@@ -67,7 +73,7 @@ ASKED: dict[str, Callable[[Scene], Fields]] = {
     "AddOrder": lambda _: RESTING,
     "AddOrderBatch": lambda _: {"pair": "XBTUSD", "orders": [_without_pair(RESTING), _without_pair(RESTING)]},
     "AmendOrder": lambda at: {"txid": at.resting, "limit_price": "25000.2"},
-    "EditOrder": lambda at: {"txid": at.resting, "pair": "XBTUSD", "volume": "0.03", "price": "25000.3"},
+    "EditOrder": lambda at: {"txid": another(at), "pair": "XBTUSD", "volume": "0.03", "price": "25000.3"},
     "CancelOrder": lambda at: {"txid": at.resting},
     "CancelOrderBatch": lambda at: {"orders": [at.resting]},
     "CancelAll": lambda _: {},
