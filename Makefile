@@ -30,7 +30,7 @@ test: setup  ## run the tests
 	@$(RUN)/pytest -q
 
 test-live: setup  ## compare Kraken itself with the simulator: your key, reads and validated orders only (docs/live.md)
-	@cd tests && ../$(RUN)/python -m live
+	@PYTHONPATH=tests $(RUN)/python -m live
 
 check: setup  ## lint, types, import rules
 	@$(RUN)/ruff check .

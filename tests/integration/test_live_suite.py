@@ -235,5 +235,5 @@ def test_the_command_does_nothing_unasked(sim: Simulator, env: dict[str, str], s
 
 def test_it_is_no_part_of_the_other_verbs() -> None:
     makefile = (TESTS.parent / "Makefile").read_text()
-    assert makefile.count("python -m live") == 1
+    assert makefile.count("-m live") == makefile.count("@PYTHONPATH=tests $(RUN)/python -m live") == 1
     assert not list((TESTS / "live").glob("test_*.py"))

@@ -309,7 +309,7 @@ def play(machine: type[Exchange], examples: int, **more: Any) -> None:
 
 @pytest.mark.parametrize("machine", [Exchange, OtherRules])
 def test_the_simulator_answers_as_the_model(machine: type[Exchange]) -> None:
-    play(machine, 1000 if SOAK else 100)
+    play(machine, 1000 if SOAK else 50)
 
 
 # --- liars ------------------------------------------------------------------------------------------------------------
