@@ -5,10 +5,10 @@ RUN := .venv/bin
 UV_PIN := uv>=0.9,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench soak format clean
+.PHONY: help setup demo test test-live check bench soak format clean
 
 help:  ## list the verbs
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sealane needs Python 3.11 or newer; name it with: make PYTHON=python3.12 ...")'
@@ -28,6 +28,9 @@ demo: setup  ## watch ordinary clients collide on one key, and Sealane not (no k
 
 test: setup  ## run the tests
 	@$(RUN)/pytest -q
+
+test-live: setup  ## compare Kraken itself with the simulator: your key, reads and validated orders only (docs/live.md)
+	@PYTHONPATH=tests $(RUN)/python -m live
 
 check: setup  ## lint, types, import rules
 	@$(RUN)/ruff check .

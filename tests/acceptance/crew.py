@@ -96,17 +96,20 @@ class Worker:
 
 
 class Crew:
-    """All workers of a test, in one environment; a context manager that leaves none behind."""
+    """All workers of a test, in one environment; a context manager that leaves none behind.
 
-    def __init__(self, env: dict[str, str]) -> None:
+    ``script`` is the program that forks them: ``worker.py``, or one that adds roles to it.
+    """
+
+    def __init__(self, env: dict[str, str], script: str = "worker.py") -> None:
         self.env = env
+        self._script = Path(__file__).with_name(script)
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
         self._control, theirs = socket.socketpair()
-        script = Path(__file__).with_name("worker.py")
         with theirs:
-            self._nursery = subprocess.Popen([sys.executable, str(script)], stdin=theirs)
+            self._nursery = subprocess.Popen([sys.executable, str(self._script)], stdin=theirs)
         return self
 
     def start(self, role: str, **config: Any) -> Worker:

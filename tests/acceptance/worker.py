@@ -15,7 +15,7 @@ import random
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from steps import Steps, WatchedTransport, take_the_locks_away, watch
@@ -79,7 +79,7 @@ def _work(line: Line, config: dict[str, Any]) -> None:
     line.say(pid=os.getpid())
     if config.get("locks") is False:
         take_the_locks_away()
-    {"obey": _obey, "traffic": _traffic}[config["role"]](line, config)
+    ROLES[config["role"]](line, config)
 
 
 # --- one command at a time --------------------------------------------------------------------------------------------
@@ -183,6 +183,8 @@ async def _from_task(clients: dict[str, AsyncKraken], config: dict[str, Any], nu
             if error.errors != ("EOrder:Unknown order",):
                 raise
 
+
+ROLES: dict[str, Callable[[Line, dict[str, Any]], None]] = {"obey": _obey, "traffic": _traffic}
 
 if __name__ == "__main__":
     nursery()
