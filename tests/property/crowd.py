@@ -102,7 +102,7 @@ class Walker:
 
     def __init__(self, crowd: Crowd, script: Script) -> None:
         self.crowd, self.script = crowd, script
-        self.desk = Desk(crowd.lane, self, lambda event: None)
+        self.desk = Desk(crowd.lane, self, lambda event: None, crowd.store.intents())
 
     def start(self) -> None:
         self.crowd.after(self.crowd.rng.random(), lambda: self.next_call(None))

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sealane.client.accounts import MASTER
+from sealane.client.orders import DEADLINE_S, TIMEOUT_S, Limits, changed, named
 from sealane.client.session import Session
 from sealane.client.statistics import Statistics
 from sealane.core.balance import Balance
+from sealane.core.cancelling import Cancelled, NotCancelled
+from sealane.core.effects import Flow
+from sealane.core.order import Amended, End, NotAmended, NotPlaced, Placed
 from sealane.errors import SettingsError
 from sealane.runtime import tasks
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
-from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, limits
+from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, HttpTransport, limits
 from sealane.transport.port import AsyncTransport
+
+T = TypeVar("T")
 
 
 class AsyncKraken:
@@ -48,6 +55,10 @@ class AsyncKraken:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._transport = transport
         rebuilt_after_fork(self._transport)
+        # What nobody awaits is found out on threads, whatever becomes of the event loop.
+        background = HttpTransport(session.settings.url)
+        rebuilt_after_fork(background)
+        session.resolve_doubts(background)
 
     @classmethod
     def from_env(
@@ -91,6 +102,105 @@ class AsyncKraken:
         flow, desk = self._session.balance()
         self._bind()
         return self._session.remember(await tasks.run(flow, desk, self._transport, self._session.turn_wait_s))
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    async def place_order(
+        self,
+        *,
+        pair: str,
+        side: str,
+        volume: Decimal | str,
+        order_type: str = "limit",
+        price: Decimal | str | None = None,
+        client_order_id: str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        validate: bool = False,
+        **kraken_fields: object,
+    ) -> Placed | NotPlaced:
+        """See ``Kraken.place_order``."""
+        order = {
+            "side": side,
+            "volume": volume,
+            "order_type": order_type,
+            "price": price,
+            "client_order_id": client_order_id,
+            **kraken_fields,
+        }
+        return await self._run(
+            self._session.orders.place(pair, order, Limits(deadline_s, timeout_s), validate=validate)
+        )
+
+    async def place_orders(
+        self,
+        *,
+        pair: str,
+        orders: Sequence[Mapping[str, object]],
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[Placed | NotPlaced, ...]:
+        """See ``Kraken.place_orders``."""
+        return await self._run(self._session.orders.place_several(pair, orders, Limits(deadline_s, timeout_s)))
+
+    async def amend_order(
+        self,
+        *,
+        txid: str | None = None,
+        client_order_id: str | None = None,
+        volume: Decimal | str | None = None,
+        price: Decimal | str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        **kraken_fields: object,
+    ) -> Amended | NotAmended:
+        """See ``Kraken.amend_order``."""
+        changes = changed(volume, price, kraken_fields, ("order_qty", "limit_price"))
+        limits = Limits(deadline_s, timeout_s)
+        return await self._run(self._session.orders.amend(named(txid, client_order_id), changes, limits))
+
+    async def edit_order(
+        self,
+        *,
+        txid: str,
+        pair: str,
+        volume: Decimal | str | None = None,
+        price: Decimal | str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        **kraken_fields: object,
+    ) -> Placed | NotPlaced:
+        """See ``Kraken.edit_order``."""
+        changes = changed(volume, price, kraken_fields, ("volume", "price"))
+        return await self._run(self._session.orders.edit(txid, pair, changes, Limits(deadline_s, timeout_s)))
+
+    async def cancel_order(
+        self, *, txid: str | None = None, client_order_id: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> Cancelled | NotCancelled:
+        """See ``Kraken.cancel_order``."""
+        return await self._run(self._session.orders.cancel(named(txid, client_order_id), timeout_s))
+
+    async def cancel_orders(
+        self, txids: Sequence[str], *, timeout_s: float = TIMEOUT_S
+    ) -> dict[str, Cancelled | NotCancelled]:
+        """See ``Kraken.cancel_orders``."""
+        return await self._run(self._session.orders.cancel_several(txids, timeout_s))
+
+    async def cancel_all(self, *, timeout_s: float = TIMEOUT_S) -> Cancelled | NotCancelled:
+        """See ``Kraken.cancel_all``."""
+        return await self._run(self._session.orders.cancel_everything(timeout_s))
+
+    def order(self, client_order_id: str) -> End:
+        """See ``Kraken.order``."""
+        return self._session.orders.end(client_order_id)
+
+    async def await_order(self, client_order_id: str, *, timeout_s: float = TIMEOUT_S) -> End:
+        """See ``Kraken.await_order``."""
+        return await self._run(self._session.orders.awaited(client_order_id, timeout_s))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        self._bind()
+        return await tasks.run(flow, self._session.desk(), self._transport, self._session.turn_wait_s)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""

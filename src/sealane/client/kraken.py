@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sealane.client.accounts import MASTER
+from sealane.client.orders import DEADLINE_S, TIMEOUT_S, Limits, changed, named
 from sealane.client.session import Session
 from sealane.client.statistics import Statistics
 from sealane.core.balance import Balance
+from sealane.core.cancelling import Cancelled, NotCancelled
+from sealane.core.effects import Flow
+from sealane.core.order import Amended, End, NotAmended, NotPlaced, Placed
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
 from sealane.transport.http import READ_TIMEOUT_S, HttpTransport, limits
 from sealane.transport.port import Transport
+
+T = TypeVar("T")
 
 
 class Kraken:
@@ -54,6 +61,7 @@ class Kraken:
         self._session = session
         self._transport = transport
         rebuilt_after_fork(self._transport)
+        session.resolve_doubts(transport)
 
     @classmethod
     def from_env(
@@ -104,6 +112,116 @@ class Kraken:
         """
         flow, desk = self._session.balance()
         return self._session.remember(threads.run(flow, desk, self._transport, self._session.turn_wait_s))
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def place_order(
+        self,
+        *,
+        pair: str,
+        side: str,
+        volume: Decimal | str,
+        order_type: str = "limit",
+        price: Decimal | str | None = None,
+        client_order_id: str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        validate: bool = False,
+        **kraken_fields: object,
+    ) -> Placed | NotPlaced:
+        """Place one order, exactly once or not at all.
+
+        Args:
+            pair, side, volume, order_type, price: in Kraken's words; amounts as Decimal or str.
+            client_order_id: a UUID or up to 18 ASCII characters, by default a new UUID. The same order asked for
+                again under the same id has the same end, and is not placed twice.
+            deadline_s: Kraken does not execute it later than this after now; 3 to 60.
+            timeout_s: how long to find out what became of it.
+            validate: let Kraken check it only; then nothing is placed, and ``kraken_error`` tells what is wrong.
+            kraken_fields: further fields of AddOrder, such as ``oflags="post"``.
+
+        Returns ``Placed``, or ``NotPlaced`` for certain. Raises InDoubt only where Kraken could not be asked within
+        ``timeout_s``; it goes on being resolved then (``order``, ``await_order``). Raises SettingsError, Quarantined
+        and NotDurable where nothing was sent.
+        """
+        order = {
+            "side": side,
+            "volume": volume,
+            "order_type": order_type,
+            "price": price,
+            "client_order_id": client_order_id,
+            **kraken_fields,
+        }
+        return self._run(self._session.orders.place(pair, order, Limits(deadline_s, timeout_s), validate=validate))
+
+    def place_orders(
+        self,
+        *,
+        pair: str,
+        orders: Sequence[Mapping[str, object]],
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[Placed | NotPlaced, ...]:
+        """Place 2 to 15 orders of one pair in one call; each in the words of ``place_order``, each with its own end."""
+        return self._run(self._session.orders.place_several(pair, orders, Limits(deadline_s, timeout_s)))
+
+    def amend_order(
+        self,
+        *,
+        txid: str | None = None,
+        client_order_id: str | None = None,
+        volume: Decimal | str | None = None,
+        price: Decimal | str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        **kraken_fields: object,
+    ) -> Amended | NotAmended:
+        """Change an open order in place, keeping its id; ends and errors as for ``place_order``."""
+        changes = changed(volume, price, kraken_fields, ("order_qty", "limit_price"))
+        limits = Limits(deadline_s, timeout_s)
+        return self._run(self._session.orders.amend(named(txid, client_order_id), changes, limits))
+
+    def edit_order(
+        self,
+        *,
+        txid: str,
+        pair: str,
+        volume: Decimal | str | None = None,
+        price: Decimal | str | None = None,
+        deadline_s: float = DEADLINE_S,
+        timeout_s: float = TIMEOUT_S,
+        **kraken_fields: object,
+    ) -> Placed | NotPlaced:
+        """Replace an open order by a new one, with a new txid; ends and errors as for ``place_order``."""
+        changes = changed(volume, price, kraken_fields, ("volume", "price"))
+        return self._run(self._session.orders.edit(txid, pair, changes, Limits(deadline_s, timeout_s)))
+
+    def cancel_order(
+        self, *, txid: str | None = None, client_order_id: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> Cancelled | NotCancelled:
+        """Cancel one order; sent again until Kraken answers. Raises InDoubt where nobody does within ``timeout_s``."""
+        return self._run(self._session.orders.cancel(named(txid, client_order_id), timeout_s))
+
+    def cancel_orders(
+        self, txids: Sequence[str], *, timeout_s: float = TIMEOUT_S
+    ) -> dict[str, Cancelled | NotCancelled]:
+        """Cancel up to 50 orders in one call; the end of each by its txid."""
+        return self._run(self._session.orders.cancel_several(txids, timeout_s))
+
+    def cancel_all(self, *, timeout_s: float = TIMEOUT_S) -> Cancelled | NotCancelled:
+        """Cancel all open orders of the account, whoever placed them."""
+        return self._run(self._session.orders.cancel_everything(timeout_s))
+
+    def order(self, client_order_id: str) -> End:
+        """What became of an order, by what is known here; raises InDoubt while that is not known."""
+        return self._session.orders.end(client_order_id)
+
+    def await_order(self, client_order_id: str, *, timeout_s: float = TIMEOUT_S) -> End:
+        """What became of an order, found out now where it is not known; raises InDoubt after ``timeout_s``."""
+        return self._run(self._session.orders.awaited(client_order_id, timeout_s))
+
+    def _run(self, flow: Flow[T]) -> T:
+        return threads.run(flow, self._session.desk(), self._transport, self._session.turn_wait_s)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""

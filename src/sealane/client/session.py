@@ -6,21 +6,22 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from sealane.client.accounts import MASTER, account_credentials
+from sealane.client.orders import Orders
+from sealane.client.resolver import Resolver, take_up_anywhere
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
 from sealane.core.call import private_call, public_call
 from sealane.core.effects import Caller, Flow
-from sealane.core.events import Event
+from sealane.core.events import Event, IntentLeftBehind, UnfinishedTurnFound
 from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
-from sealane.core.signing import draft, public_request
+from sealane.core.signing import Draft, draft, public_request
 from sealane.core.verdict import Outcome
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
@@ -28,7 +29,9 @@ from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane, rebuilt_after_fork
 from sealane.store import Store, open_store
 from sealane.store.floors import GLOBAL_LANE
+from sealane.store.port import IntentLog
 from sealane.telemetry import publish
+from sealane.transport.port import Transport
 
 NS_PER_MS = 1_000_000
 TURN_WAIT_MAX_S = 86_400.0
@@ -58,6 +61,8 @@ class Session:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
                 logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._known: Balance | None = None
+        self._transport: Transport | None = None
+        self._resolver: Resolver | None = None
         self._tally = Tally()
         rebuilt_after_fork(self._tally)
         self._started_ns = SYSTEM_CLOCK.boot_ns()
@@ -116,11 +121,11 @@ class Session:
     ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         everything = {**params, **more} if params else more
-        return private_call(self._caller(), method, everything), self._desk()
+        return private_call(self.caller(), method, everything), self.desk()
 
     def balance(self) -> tuple[Flow[Balance], Desk]:
         """The balance as a flow; what it returns is to be given to ``remember``."""
-        return balance_call(self._caller(), self._known), self._desk()
+        return balance_call(self.caller(), self._known), self.desk()
 
     def remember(self, balance: Balance) -> Balance:
         """Keep a fresh balance as the last known one; returns what it was given."""
@@ -128,13 +133,59 @@ class Session:
             self._known = balance
         return balance
 
-    def _caller(self) -> Caller:
+    def caller(self) -> Caller:
+        """Who calls; raises SettingsError without a key, and at every call once the session is closed."""
         who, interval_ns = self._key(), self.settings.min_interval_ms * NS_PER_MS
-        drafts = partial(draft, who)
+
+        def drafts(method: str, params: Mapping[str, object]) -> Draft:
+            _ = self.lane
+            return draft(who, method, params)
+
         return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, drafts, self._tier, self.turn_wait_s)
 
-    def _desk(self) -> Desk:
-        return Desk(self.lane, current_owner(), self._hear)
+    def desk(self) -> Desk:
+        """What a flow works with, on this thread and task."""
+        return Desk(self.lane, current_owner(), self._hear, self.intents)
+
+    @property
+    def intents(self) -> IntentLog:
+        """What the store remembers of orders."""
+        return self._store.intents()
+
+    @property
+    def lag_s(self) -> float:
+        """How long Kraken may take to show an order."""
+        return self.settings.visibility_lag_s
+
+    @property
+    def orders(self) -> Orders:
+        """Orders that end as placed or not placed; raises SettingsError without a key."""
+        if self._resolver is None:
+            self._key()
+            raise SettingsError("this session makes no orders")
+        return Orders(
+            self.caller,
+            self.intents,
+            self._resolver,
+            SYSTEM_CLOCK.wall_ns,
+            lag_s=self.lag_s,
+            sync=self.settings.sync_intents,
+        )
+
+    def resolve_doubts(self, transport: Transport) -> None:
+        """From now on find out in the background what became of this key's orders in doubt, the dead's first."""
+        if self._who is None:
+            return
+        self._transport = transport
+        self._resolver = Resolver(self, self.intents, self._who.fingerprint, self.turn_wait_s)
+        rebuilt_after_fork(self.intents)
+        self._resolver.take_up_all()
+
+    def background(self) -> Transport:
+        """What carries the background's requests."""
+        if self._transport is None:
+            raise SettingsError("this session has no background")
+        return self._transport
 
     def public(self, method: str, params: Mapping[str, object]) -> tuple[Flow[object], PublicDesk]:
         """A public call as a flow: no lane, no nonce, no wait."""
@@ -143,6 +194,10 @@ class Session:
     def _hear(self, event: Event) -> None:
         self._tally.hear(event)
         publish(event)
+        if isinstance(event, IntentLeftBehind) and self._resolver is not None:
+            self._resolver.take_up(event.intent)
+        elif isinstance(event, UnfinishedTurnFound) and event.intent:
+            take_up_anywhere(event.fingerprint, event.intent)
 
     def statistics(self) -> Statistics:
         """The figures as of now."""
@@ -196,3 +251,4 @@ class Session:
         lane, self._lane = self._lane, None
         if lane is not None:
             close_lane(self._store, lane)
+            self.intents.close()

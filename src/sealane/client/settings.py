@@ -18,6 +18,7 @@ LANES = ("global", "per-key")
 OFF = "off"
 HISTORY_COSTS = (2, 4)
 MIN_INTERVAL_MAX_MS = 60_000
+VISIBILITY_LAG_MAX_S = 3_600.0
 
 logger = logging.getLogger("sealane")
 
@@ -35,6 +36,8 @@ class Settings:
         history_cost: what ClosedOrders, TradesHistory and Ledgers add to the REST counter (``SEALANE_HISTORY_COST``).
         min_interval_ms: spacing of private calls (``SEALANE_MIN_INTERVAL_MS``), 0 for none.
         nonce_unit: ``"ns"``, ``"us"`` or ``"ms"`` (``SEALANE_NONCE_UNIT``).
+        visibility_lag_s: how long Kraken may take to show an order (``SEALANE_VISIBILITY_LAG_S``).
+        sync_intents: an order's intent is synced to disk before the order leaves (``SEALANE_SYNC_INTENTS``).
         last_nonce: ``KRAKEN_LAST_NONCE``, 0 where it is unset or bad.
     """
 
@@ -45,6 +48,8 @@ class Settings:
     history_cost: int = HISTORY_COST
     min_interval_ms: int = 0
     nonce_unit: str = "ns"
+    visibility_lag_s: float = 60.0
+    sync_intents: bool = True
     last_nonce: int = 0
 
     def __post_init__(self) -> None:
@@ -57,6 +62,10 @@ class Settings:
             raise SettingsError(
                 f"SEALANE_NONCE_UNIT={self.nonce_unit} needs SEALANE_LANES=per-key: "
                 "the global lane holds one number for every key, and that is in nanoseconds"
+            )
+        if not 0 <= self.visibility_lag_s <= VISIBILITY_LAG_MAX_S:
+            raise SettingsError(
+                f"SEALANE_VISIBILITY_LAG_S is {self.visibility_lag_s}: give 0 … {VISIBILITY_LAG_MAX_S:.0f} seconds"
             )
         if not 0 <= self.min_interval_ms <= MIN_INTERVAL_MAX_MS:
             raise SettingsError(f"SEALANE_MIN_INTERVAL_MS is {self.min_interval_ms}: give 0 … {MIN_INTERVAL_MAX_MS}")
@@ -73,6 +82,8 @@ class Settings:
             history_cost=_whole("SEALANE_HISTORY_COST", found.get("SEALANE_HISTORY_COST", str(HISTORY_COST))),
             min_interval_ms=_whole("SEALANE_MIN_INTERVAL_MS", found.get("SEALANE_MIN_INTERVAL_MS", "0")),
             nonce_unit=found.get("SEALANE_NONCE_UNIT", "ns"),
+            visibility_lag_s=_seconds("SEALANE_VISIBILITY_LAG_S", found.get("SEALANE_VISIBILITY_LAG_S", "60")),
+            sync_intents=_switch("SEALANE_SYNC_INTENTS", found.get("SEALANE_SYNC_INTENTS", "on")),
             last_nonce=_last_nonce(found.get("KRAKEN_LAST_NONCE")),
         )
 
@@ -96,6 +107,18 @@ def _whole(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise SettingsError(f"{name} is {text!r}: give a whole number") from None
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}: give a number of seconds") from None
+
+
+def _switch(name: str, text: str) -> bool:
+    _one_of(name, text.lower(), ("on", "off"))
+    return text.lower() == "on"
 
 
 def _last_nonce(text: str | None) -> int:

@@ -84,6 +84,8 @@ class Intent:
         account, fingerprint, method: whose key, and which of Kraken's methods.
         order_ids: the client order ids of what it places.
         found_by: the field by which Kraken's rows are known to be ours: ``cl_ord_id``, or ``userref`` after an edit.
+        market: it is filled rather than open, so it is sought among closed orders first.
+        unguarded: the key's nonce window is open, or not known: a later nonce is no fence, only the deadline is.
         changes: of an amendment, the order by ``txid`` or ``cl_ord_id``, and what its row shows once it is made.
         digest: of what was asked for, so that the same order asked for again is known.
         deadline_ns: Kraken does not execute it after this.
@@ -101,6 +103,8 @@ class Intent:
     digest: str
     deadline_ns: int
     found_by: str = "cl_ord_id"
+    market: bool = False
+    unguarded: bool = False
     changes: Mapping[str, str] = field(default_factory=dict)
     nonce: int = 0
     sent_ns: int = 0

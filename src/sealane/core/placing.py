@@ -34,7 +34,7 @@ from sealane.core.effects import (
 )
 from sealane.core.methods import method_named
 from sealane.core.nonce import NS_PER_S
-from sealane.core.order import ANSWERED, REPLAYED, End, Intent, NotPlaced, Placed
+from sealane.core.order import ANSWERED, REPLAYED, Amended, End, Intent, NotAmended, NotPlaced, Placed
 from sealane.core.room import Booking
 from sealane.core.transaction import transaction
 from sealane.core.turn import Turn
@@ -93,7 +93,7 @@ class Order:
         nonce, verdict = yield from turn.send(method_named(self.intent.method), lambda: self._attempt(turn, drafted))
         if verdict.outcome is Outcome.IN_DOUBT:
             self.doubtful = True
-            yield from self._fence(turn)
+            yield from self._fence(turn, verdict)
         return nonce, verdict
 
     def _attempt(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
@@ -108,7 +108,8 @@ class Order:
             if self.known is not None:
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
         nonce = yield Draw()
-        self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns)
+        unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
+        self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
         yield KeepIntent(self.intent, self.sync)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
@@ -116,7 +117,6 @@ class Order:
     def _wire(self, turn: Turn, drafted: Drafted, nonce: int) -> Flow[Verdict]:
         """Send the bytes, and the same bytes again where that is safe."""
         request, doubt = drafted.signed(nonce), None
-        may_replay = turn.key.window_ns and not turn.key.nonce_window
         for copy in itertools.count():
             left_s = self._left_s((yield Now()))
             verdict = judge((yield Exchange(replace(request, limit_s=max(ANSWER_MIN_S, left_s / 2)))))
@@ -127,7 +127,7 @@ class Order:
             if verdict.outcome is not Outcome.NOT_SENT:
                 doubt = doubt or verdict
             pause_s = REPLAY_PAUSES_S[min(copy, len(REPLAY_PAUSES_S) - 1)]
-            again = may_replay or doubt is None
+            again = doubt is None or not self.intent.unguarded
             if not again or verdict.advice is Advice.LOOK or self._left_s((yield Now())) < pause_s:
                 break
             yield Sleep(pause_s)
@@ -141,19 +141,22 @@ class Order:
             self.how = REPLAYED
             return verdict
         if verdict.advice is Advice.NONCE:
-            return Verdict(Outcome.IN_DOUBT, Advice.LOOK, errors=verdict.errors, detail=_ARRIVED)
+            return Verdict(Outcome.IN_DOUBT, Advice.LOOK, errors=verdict.errors, detail=_ARRIVED, fenced=True)
         return None
 
     def _left_s(self, now_ns: int) -> float:
         return (self.intent.deadline_ns - now_ns) / NS_PER_S - MARGIN_S
 
-    def _fence(self, turn: Turn) -> Flow[None]:
+    def _fence(self, turn: Turn, verdict: Verdict) -> Flow[None]:
         """Nothing of the order executes any more once this is accepted."""
-        try:
-            _, verdict = yield from turn.fence()
-        except (Quarantined, NotDurable):  # then it is fenced later, or not at all: the order is in doubt either way
-            return
-        if verdict.outcome is Outcome.ACCEPTED:
+        fenced = verdict.fenced
+        if not fenced:
+            try:
+                _, answer = yield from turn.fence()
+            except (Quarantined, NotDurable):  # it is fenced later, or not at all: the order is in doubt either way
+                return
+            fenced = answer.outcome is Outcome.ACCEPTED
+        if fenced:
             self.intent = replace(self.intent, fenced_ns=(yield Now()))
             yield from note_intent(self.intent)
 
@@ -168,11 +171,12 @@ def note_intent(intent: Intent) -> Flow[None]:
 
 def ends_of(order: Order, verdict: Verdict) -> Mapping[str, End]:
     """The ends that a verdict other than IN_DOUBT tells, by client order id."""
-    ids = order.intent.order_ids
+    ids, changes = order.intent.order_ids, order.intent.changes
     if verdict.outcome is not Outcome.ACCEPTED:
-        kraken_error = ", ".join(verdict.errors) or None
         reason = "Kraken refused it" if verdict.outcome is Outcome.REFUSED else verdict.detail
-        return {name: NotPlaced(reason, kraken_error, name) for name in ids}
+        return failed(order.intent, reason, ", ".join(verdict.errors) or None)
+    if changes:
+        return {name: Amended(changes["order"], order.how) for name in ids}
     result = verdict.result if isinstance(verdict.result, Mapping) else {}
     rows = result.get("orders")
     parts = rows if isinstance(rows, list) else [result]
@@ -195,5 +199,12 @@ def _end_of(order: Order, name: str, row: object) -> End | None:
 
 def not_sent(order: Order, error: Refused | Unavailable) -> Mapping[str, End]:
     """The ends where there was no room, no turn or no open key before the deadline."""
-    kraken_error = ", ".join(error.errors) if isinstance(error, Refused) else None
-    return {name: NotPlaced(str(error), kraken_error, name) for name in order.intent.order_ids}
+    return failed(order.intent, str(error), ", ".join(error.errors) if isinstance(error, Refused) else None)
+
+
+def failed(intent: Intent, reason: str, kraken_error: str | None = None) -> dict[str, End]:
+    """The ends of everything in an intent that has none yet: it was not done, and will not be."""
+    missing = [name for name in intent.order_ids if name not in intent.ends]
+    if intent.changes:
+        return {name: NotAmended(reason, kraken_error) for name in missing}
+    return {name: NotPlaced(reason, kraken_error, name) for name in missing}

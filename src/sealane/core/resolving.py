@@ -16,11 +16,12 @@ from decimal import Decimal, InvalidOperation
 
 from sealane.core import events
 from sealane.core.call import private_call
+from sealane.core.cancelling import UNKNOWN
 from sealane.core.effects import Caller, Flow, Now, Sleep, Tell
 from sealane.core.methods import HARMLESS
 from sealane.core.nonce import NS_PER_S
-from sealane.core.order import FOUND, Amended, End, Intent, NotAmended, NotPlaced, Placed
-from sealane.core.placing import Order, ends_of, not_sent, note_intent
+from sealane.core.order import FOUND, Amended, End, Intent, Placed
+from sealane.core.placing import Order, ends_of, failed, not_sent, note_intent
 from sealane.core.verdict import Outcome
 from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SealaneError, SettingsError, Unavailable
 
@@ -47,7 +48,7 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
         return (yield from _ended(order, not_sent(order, error)))
     except SealaneError as error:
         if order.intent.nonce and not order.doubtful:  # every attempt so far was refused
-            yield from _ended(order, {name: NotPlaced(str(error), None, name) for name in order.intent.order_ids})
+            yield from _ended(order, failed(order.intent, str(error)))
         raise
     if order.known is not None:
         return (yield from _again(order, order.known, lag_s, until_ns))
@@ -88,10 +89,9 @@ def resolve(caller: Caller, intent: Intent, lag_s: float, until_ns: int | None) 
     for looks in itertools.count(1):
         asked_ns = yield Now()
         intent = intent.with_ends((yield from _look(caller, intent, until_ns)))
-        if asked_ns - intent.fenced_ns > lag_s * NS_PER_S:
-            intent = intent.with_ends(
-                {name: _missed(intent, name) for name in intent.order_ids if name not in intent.ends}
-            )
+        ended_ns = max(intent.fenced_ns, intent.deadline_ns if intent.unguarded else 0)
+        if asked_ns - ended_ns > lag_s * NS_PER_S:
+            intent = intent.with_ends(failed(intent, NOT_FOUND))
         if intent.settled:
             yield from note_intent(intent)
             yield Tell(events.DoubtResolved(intent.account, intent.method, intent.id, looks))
@@ -104,30 +104,32 @@ def _nth(pauses_s: tuple[float, ...], number: int) -> float:
     return pauses_s[min(number, len(pauses_s) - 1)]
 
 
-def _missed(intent: Intent, name: str) -> End:
-    return NotAmended(NOT_FOUND) if intent.changes else NotPlaced(NOT_FOUND, None, name)
-
-
 def _look(caller: Caller, intent: Intent, until_ns: int | None) -> Flow[dict[str, End]]:
     """One look for every order whose end is not known."""
     found: dict[str, End] = {}
     for name in intent.order_ids:
         if name in intent.ends:
             continue
-        sought = intent.changes.get("order", name)
-        field = intent.changes.get("by", intent.found_by)
-        for method, part in (("OpenOrders", "open"), ("ClosedOrders", "closed")):
-            filters = {} if field == "txid" else {field: sought}
-            result = yield from _ask(caller, intent, method, filters, until_ns)
+        for method, params, part in _questions(intent, name):
+            result = yield from _ask(caller, intent, method, params, until_ns)
             if (end := _found(intent, name, result, part)) is not None:
                 found[name] = end
                 break
     return found
 
 
+def _questions(intent: Intent, name: str) -> tuple[tuple[str, Mapping[str, object], str], ...]:
+    """What to ask, with which parameters, and under which name the answer has its orders ("" for all of it)."""
+    by, sought = intent.changes.get("by", intent.found_by), intent.changes.get("order", name)
+    if by == "txid":
+        return (("QueryOrders", {by: sought}, ""),)
+    among_open, among_closed = ("OpenOrders", {by: sought}, "open"), ("ClosedOrders", {by: sought}, "closed")
+    return (among_closed, among_open) if intent.market else (among_open, among_closed)
+
+
 def _found(intent: Intent, name: str, result: object, part: str) -> End | None:
     """The end that a list of orders shows, None where it does not show the order."""
-    rows = result.get(part) if isinstance(result, Mapping) else None
+    rows = result.get(part) if part and isinstance(result, Mapping) else result
     for txid, row in rows.items() if isinstance(rows, Mapping) else ():
         if not isinstance(row, Mapping):
             continue
@@ -171,6 +173,8 @@ def _ask(
         try:
             return (yield from private_call(caller, method, params))
         except (Unavailable, Refused, Quarantined, NotDurable) as error:
+            if isinstance(error, Refused) and UNKNOWN in str(error).casefold():
+                return None
             yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, str(error))
         tries += 1
 

@@ -69,7 +69,8 @@ class Turn:
             sent_ns = (yield Now()) if self.booking.tier else 0
             nonce, verdict = yield from exchange()
             self.booking.note(row, verdict, sent_ns)
-            yield Tell(events.CallSettled(self.caller.account, row.name, nonce, verdict.outcome, verdict.detail))
+            if nonce:
+                yield Tell(events.CallSettled(self.caller.account, row.name, nonce, verdict.outcome, verdict.detail))
             if verdict.advice is not Advice.NONCE:
                 return nonce, verdict
             may_repeat = yield from self._recover(nonce, may_repeat)
@@ -231,7 +232,7 @@ def _after(row: Method, key: KeyState, verdict: Verdict) -> Flow[KeyState]:
     if verdict.advice in NONCE_TAKEN:
         return key.accepted()
     if verdict.outcome is Outcome.IN_DOUBT and row.write:
-        return replace(key, fence_due=True)
+        return key.accepted() if verdict.fenced else replace(key, fence_due=True)
     if verdict.advice is Advice.LOCKOUT:
         return replace(key, locked_until_ns=(yield Now()) + LOCKOUT_S * NS_PER_S)
     return key

@@ -61,7 +61,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The meaning of one reply or failure. ``until_s`` is a Unix time where Kraken named one."""
+    """The meaning of one reply or failure.
+
+    ``until_s`` is a Unix time where Kraken named one. ``fenced``: it shows that the request's nonce, or a later one,
+    was taken, so that nothing of it can begin to execute any more.
+    """
 
     outcome: Outcome
     advice: Advice
@@ -70,6 +74,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     until_s: float | None = None
     detail: str = ""
+    fenced: bool = False
 
 
 _TABLE: tuple[tuple[str, Outcome, Advice], ...] = (

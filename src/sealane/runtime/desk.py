@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sealane.core import effects
 from sealane.core.events import Event
+from sealane.core.order import Intent
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.transaction import Note
 from sealane.runtime.clock import Clock
 from sealane.runtime.lanes import Lane
+from sealane.store.port import IntentLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Desk:
     lane: Lane
     owner: Hashable
     tell: Callable[[Event], None]
+    intents: IntentLog
 
     def perform(self, effect: effects.Effect) -> object:
         """Do one effect and return its answer."""
@@ -88,6 +91,20 @@ class Desk:
         for name, note in effect.notes.items():
             self.lane.store.note(effect.account, name, str(note))
 
+    def keep_intent(self, effect: effects.KeepIntent) -> None:
+        """Store an intent as this process's own."""
+        intent = replace(effect.intent, owner=self.intents.owner())
+        self.intents.write(intent.id, intent.stored(), sync=effect.sync)
+
+
+def read_intent(log: IntentLog, intent_id: str) -> Intent | None:
+    """The intent of an id; None where there is none that can be read."""
+    stored = log.read(intent_id)
+    try:
+        return None if stored is None else Intent.loaded(stored)
+    except ValueError:
+        return None
+
 
 _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Now: lambda desk, _: desk.lane.clock.wall_ns(),
@@ -102,6 +119,8 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Revise: lambda desk, effect: desk.revise(effect),
     effects.Recall: lambda desk, effect: desk.recall(effect),
     effects.Remember: lambda desk, effect: desk.remember(effect),
+    effects.KeepIntent: lambda desk, effect: desk.keep_intent(effect),
+    effects.ReadIntent: lambda desk, effect: read_intent(desk.intents, effect.intent_id),
     effects.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 

@@ -105,6 +105,8 @@ async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s:
 
 
 def _waits_for_disk(effect: effects.Effect, desk: Desk) -> bool:
+    if isinstance(effect, effects.KeepIntent):
+        return effect.sync
     return isinstance(effect, effects.SaveKey) or (isinstance(effect, effects.Draw) and desk.lane.must_sync())
 
 

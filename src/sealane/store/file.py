@@ -2,8 +2,8 @@
 
 A lane ``L`` is four files: ``L.txt`` holds the last nonce issued and ``L.mark`` the high-water mark (``nonce_file.py``,
 ``mark.py``); ``L.turn`` is the turn lock and the record of the write under way, ``L.next`` the lock of whoever is
-next (``turn_file.py``). Keys' states lie in ``keys/``, accounts' counters in ``rates/`` (``rate_file.py``), the intents of
-orders in ``orders/`` (``intent_file.py``).
+next (``turn_file.py``). Keys' states lie in ``keys/``, accounts' counters in ``rates/`` (``rate_file.py``), the intents
+of orders in ``orders/`` (``intent_file.py``).
 
 1. Two locks exclude everybody: the *draw* lock (on ``L.txt``, held for microseconds) and the *turn* lock (on
    ``L.turn``, held from nonce to outcome). Both are ``flock``: the kernel drops them when their holder dies.

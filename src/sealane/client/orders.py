@@ -1,0 +1,267 @@
+"""Orders as a client of either colour makes them: arguments checked and turned into flows.
+
+Each flow runs under one id, its intent's. Where its caller is gone before the end (an interrupt, a cancelled task, its
+time is up), the intent is handed to the background.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+from sealane.client.resolver import Resolver
+from sealane.core.call import private_call
+from sealane.core.cancelling import Cancellation, cancel, cancel_everything, cancel_several
+from sealane.core.effects import Caller, Flow
+from sealane.core.nonce import NS_PER_S
+from sealane.core.order import (
+    VALIDATED,
+    Amended,
+    End,
+    Intent,
+    NotAmended,
+    NotPlaced,
+    Placed,
+    amount,
+    checked_id,
+    digest_of,
+    order_fields,
+)
+from sealane.core.placing import Order
+from sealane.core.resolving import exactly_once, resolve
+from sealane.errors import InDoubt, Refused, SettingsError
+from sealane.runtime.desk import read_intent
+from sealane.store.port import IntentLog
+
+DEADLINE_S = 10.0
+TIMEOUT_S = 90.0
+DEADLINE_MIN_S, DEADLINE_MAX_S = 3.0, 60.0
+"""Kraken takes 2 to 60 s; the way there takes its part."""
+TIMEOUT_MAX_S = 3_600.0
+BATCH_MIN, BATCH_MAX, CANCEL_MAX = 2, 15, 50
+USERREF_BITS = 31
+BATCHES_SEARCHED = 1_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long an order is good for, and how long its caller waits for its end, in seconds."""
+
+    deadline_s: float
+    timeout_s: float
+
+    def __post_init__(self) -> None:
+        if not DEADLINE_MIN_S <= self.deadline_s <= DEADLINE_MAX_S:
+            raise SettingsError(
+                f"deadline_s is {self.deadline_s}: give {DEADLINE_MIN_S:.0f} … {DEADLINE_MAX_S:.0f} seconds"
+            )
+        if not 0 < self.timeout_s <= TIMEOUT_MAX_S:
+            raise SettingsError(f"timeout_s is {self.timeout_s}: give more than 0 and at most {TIMEOUT_MAX_S:.0f} s")
+
+
+class Orders:
+    """One session's orders. ``now_ns`` is the wall clock."""
+
+    def __init__(
+        self,
+        caller: Callable[[], Caller],
+        log: IntentLog,
+        resolver: Resolver,
+        now_ns: Callable[[], int],
+        *,
+        lag_s: float,
+        sync: bool,
+    ) -> None:
+        self._caller, self._log, self._resolver, self._now_ns = caller, log, resolver, now_ns
+        self._lag_s, self._sync = lag_s, sync
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def place(
+        self, pair: str, order: Mapping[str, object], limits: Limits, *, validate: bool
+    ) -> Flow[Placed | NotPlaced]:
+        """One order, in the words of ``Kraken.place_order``."""
+        fields = one_order(order)
+        client_order_id = str(fields["cl_ord_id"])
+        params = {"pair": pair, **fields}
+        if validate:
+            return (yield from self._validated("AddOrder", params, client_order_id))
+        intent = self._intent("AddOrder", params, (client_order_id,), limits, market=fields["ordertype"] == "market")
+        ends = yield from self._seen_through(intent, params, limits)
+        return cast(Placed | NotPlaced, ends[client_order_id])
+
+    def place_several(
+        self, pair: str, orders: Sequence[Mapping[str, object]], limits: Limits
+    ) -> Flow[tuple[Placed | NotPlaced, ...]]:
+        """Two to fifteen orders of a pair in one call, each with its own end."""
+        if not BATCH_MIN <= len(orders) <= BATCH_MAX:
+            raise SettingsError(f"a batch has {BATCH_MIN} to {BATCH_MAX} orders, not {len(orders)}")
+        several = [one_order(order) for order in orders]
+        ids = tuple(str(order["cl_ord_id"]) for order in several)
+        if len(set(ids)) < len(ids):
+            raise SettingsError("two orders of the batch have the same client_order_id: give each its own")
+        params = {"pair": pair, "orders": several}
+        intent = self._intent("AddOrderBatch", params, ids, limits)
+        ends = yield from self._seen_through(intent, params, limits)
+        return tuple(cast(Placed | NotPlaced, ends[name]) for name in ids)
+
+    def amend(
+        self, order: Mapping[str, str], changes: Mapping[str, object], limits: Limits
+    ) -> Flow[Amended | NotAmended]:
+        """Change an order in place; ``order`` is its txid or cl_ord_id, ``changes`` in Kraken's names."""
+        (by, name), name_of_this = next(iter(order.items())), str(uuid.uuid4())
+        wanted = {field: str(value) for field, value in changes.items()}
+        params = {**order, **wanted}
+        intent = self._intent(
+            "AmendOrder", params, (name_of_this,), limits, changes={"order": name, "by": by, **wanted}
+        )
+        ends = yield from self._seen_through(intent, params, limits)
+        return cast(Amended | NotAmended, ends[name_of_this])
+
+    def edit(self, txid: str, pair: str, fields: Mapping[str, object], limits: Limits) -> Flow[Placed | NotPlaced]:
+        """Replace an order by a new one. Kraken takes no client order id here: a random userref is how it is found."""
+        userref = str(secrets.randbits(USERREF_BITS))
+        params = {"txid": txid, "pair": pair, "userref": userref, **fields}
+        intent = self._intent("EditOrder", params, (userref,), limits, found_by="userref")
+        ends = yield from self._seen_through(intent, params, limits)
+        return cast(Placed | NotPlaced, ends[userref])
+
+    def _validated(self, method: str, params: Mapping[str, object], client_order_id: str) -> Flow[NotPlaced]:
+        try:
+            yield from private_call(self._caller(), method, {**params, "validate": True})
+        except (Refused, InDoubt) as error:
+            kraken_error = ", ".join(error.errors) if isinstance(error, Refused) else None
+            return NotPlaced("Kraken refused it" if kraken_error else str(error), kraken_error, client_order_id)
+        return NotPlaced(VALIDATED, None, client_order_id)
+
+    def _intent(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        ids: tuple[str, ...],
+        limits: Limits,
+        *,
+        market: bool = False,
+        found_by: str = "cl_ord_id",
+        changes: Mapping[str, str] | None = None,
+    ) -> Intent:
+        caller = self._caller()
+        deadline_ns = self._now_ns() + int(limits.deadline_s * NS_PER_S)
+        return Intent(
+            id=ids[0],
+            account=caller.account,
+            fingerprint=caller.fingerprint,
+            method=method,
+            order_ids=ids,
+            digest=digest_of(method, params),
+            deadline_ns=deadline_ns,
+            market=market,
+            found_by=found_by,
+            changes=changes or {},
+        )
+
+    def _seen_through(self, intent: Intent, params: Mapping[str, object], limits: Limits) -> Flow[Mapping[str, End]]:
+        until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
+        asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
+        order = Order(self._caller(), intent, asked, sync=self._sync)
+        with self._resolver.held(intent.id):
+            return (yield from exactly_once(order, self._lag_s, until_ns))
+
+    # --- what became of them --------------------------------------------------------------------------------------
+
+    def end(self, client_order_id: str) -> End:
+        """An order's end by what is known here; raises InDoubt while it has none, SettingsError where it is unknown."""
+        intent = self._known(client_order_id)
+        if client_order_id not in intent.ends:
+            raise InDoubt(intent.method, intent.nonce, "its end is not known yet", client_order_id=client_order_id)
+        return intent.ends[client_order_id]
+
+    def awaited(self, client_order_id: str, timeout_s: float) -> Flow[End]:
+        """An order's end, found out now where it is not known; raises InDoubt where that takes too long."""
+        intent = self._known(client_order_id)
+        if client_order_id in intent.ends:
+            return intent.ends[client_order_id]
+        until_ns = self._now_ns() + int(timeout_s * NS_PER_S)
+        with self._resolver.held(intent.id):
+            found = yield from resolve(self._caller(), intent, self._lag_s, until_ns)
+        return found.ends[client_order_id]
+
+    def _known(self, client_order_id: str) -> Intent:
+        intent = read_intent(self._log, client_order_id) or self._in_a_batch(client_order_id)
+        if intent is None:
+            raise SettingsError(
+                f"no order {client_order_id!r} is known here: it was placed elsewhere, or long ago and forgotten"
+            )
+        return intent
+
+    def _in_a_batch(self, client_order_id: str) -> Intent | None:
+        found = (read_intent(self._log, name) for name, _ in self._log.recent(BATCHES_SEARCHED))
+        return next((intent for intent in found if intent and client_order_id in intent.order_ids), None)
+
+    # --- cancels --------------------------------------------------------------------------------------------------
+
+    def cancel(self, order: Mapping[str, str], timeout_s: float) -> Flow[Cancellation]:
+        """Cancel one order."""
+        return cancel(self._caller(), order, self._until_ns(timeout_s))
+
+    def cancel_everything(self, timeout_s: float) -> Flow[Cancellation]:
+        """Cancel all open orders of the account."""
+        return cancel_everything(self._caller(), self._until_ns(timeout_s))
+
+    def cancel_several(self, txids: Sequence[str], timeout_s: float) -> Flow[dict[str, Cancellation]]:
+        """Cancel up to fifty orders in one call."""
+        if not 1 <= len(txids) <= CANCEL_MAX:
+            raise SettingsError(f"give 1 to {CANCEL_MAX} txids, not {len(txids)}")
+        return cancel_several(self._caller(), txids, self._until_ns(timeout_s))
+
+    def _until_ns(self, timeout_s: float) -> int:
+        return self._now_ns() + int(Limits(DEADLINE_S, timeout_s).timeout_s * NS_PER_S)
+
+
+def one_order(order: Mapping[str, object]) -> dict[str, object]:
+    """An order in Kraken's names, with a client order id of its own where none was given."""
+    more = {name: value for name, value in order.items() if name not in _WORDS and value is not None}
+    given = order.get("client_order_id")
+    missing = [name for name in ("side", "volume") if order.get(name) is None]
+    if missing:
+        raise SettingsError(f"{missing[0]} is missing from the order")
+    return order_fields(
+        side=str(order["side"]),
+        volume=order["volume"],
+        order_type=str(order.get("order_type") or "limit"),
+        price=order.get("price"),
+        client_order_id=str(uuid.uuid4()) if given is None else checked_id(str(given)),
+        more=more,
+    )
+
+
+_WORDS = ("side", "volume", "order_type", "price", "client_order_id")
+
+
+def named(txid: str | None, client_order_id: str | None) -> dict[str, str]:
+    """Which order is meant; raises SettingsError unless it is exactly one."""
+    if (txid is None) == (client_order_id is None):
+        raise SettingsError("name the order by txid or by client_order_id, one of the two")
+    return {"txid": txid} if txid is not None else {"cl_ord_id": str(client_order_id)}
+
+
+def changed(volume: object, price: object, more: Mapping[str, object], names: tuple[str, str]) -> dict[str, object]:
+    """What an amendment or edit changes; ``names`` are Kraken's for volume and price."""
+    given = zip(names, (volume, price), strict=True)
+    fields: dict[str, object] = {name: amount(name, value) for name, value in given if value is not None}
+    fields |= {name: value for name, value in more.items() if value is not None}
+    if not fields:
+        raise SettingsError("nothing is to be changed: give volume, price or another field")
+    return fields
+
+
+def rfc3339(at_ns: int) -> str:
+    """Kraken's form of a deadline: ``2026-11-21T10:00:00.000Z``."""
+    at = datetime.fromtimestamp(at_ns // 1_000_000 / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
