@@ -23,17 +23,34 @@ from sealane.errors import (
 )
 
 if TYPE_CHECKING:
-    from sealane.client import AsyncKraken, Balance, Kraken, Statistics
+    from sealane.client import (
+        Amended,
+        AsyncKraken,
+        Balance,
+        Cancelled,
+        Kraken,
+        NotAmended,
+        NotCancelled,
+        NotPlaced,
+        Placed,
+        Statistics,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Amended",
     "AsyncKraken",
     "Balance",
+    "Cancelled",
     "Fenced",
     "InDoubt",
     "Kraken",
+    "NotAmended",
+    "NotCancelled",
     "NotDurable",
+    "NotPlaced",
+    "Placed",
     "Quarantined",
     "Refused",
     "SealaneError",
@@ -45,7 +62,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """The clients bring the HTTP library with them, so they are imported when they are asked for."""
-    if name in ("AsyncKraken", "Balance", "Kraken", "Statistics"):
+    if name in __all__:
         from sealane import client
 
         return getattr(client, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sealane.cli import balance, call, nonce, sim
+from sealane.cli import balance, call, cancel, nonce, order, orders, sim
 from sealane.cli.demo import command as demo
 
 app = typer.Typer(
@@ -18,6 +18,9 @@ app.command("demo")(demo.demo)
 app.command("sim")(sim.sim)
 app.command("call")(call.call)
 app.command("balance")(balance.balance)
+app.command("order")(order.order)
+app.command("orders")(orders.orders)
+app.command("cancel")(cancel.cancel)
 app.add_typer(nonce.app, name="nonce")
 
 

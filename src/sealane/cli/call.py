@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from sealane.cli.output import AccountOption, JsonFlag, print_result, told_errors
+from sealane.cli.words import fields_in
 from sealane.client import Kraken
 from sealane.client.accounts import MASTER
 from sealane.core.methods import method_named
-from sealane.errors import InDoubt, SettingsError
+from sealane.errors import InDoubt
 
 
 def call(
@@ -22,7 +23,7 @@ def call(
 ) -> None:
     """Make one call and print its result."""
     with told_errors(as_json):
-        fields = _fields(params or [])
+        fields = fields_in(params or [])
         if public:
             with Kraken() as kraken:
                 result = kraken.public(method, **fields)
@@ -40,19 +41,3 @@ def _private(kraken: Kraken, method: str, fields: dict[str, str]) -> object:
         if not method_named(method).write:
             raise
         raise InDoubt(method, kraken.statistics().last_nonce, "interrupted while it was under way") from None
-
-
-def _fields(texts: list[str]) -> dict[str, str]:
-    pairs = [_pair(text) for text in texts]
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise SettingsError(f"parameter {twice!r} is given twice: which one is meant?")
-    return dict(pairs)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise SettingsError(f"{text!r} is no parameter: write name=value, such as pair=XBTUSD")
-    return name, value

@@ -16,7 +16,7 @@ from sealane.client.statistics import Statistics
 from sealane.core.balance import Balance
 from sealane.core.cancelling import Cancelled, NotCancelled
 from sealane.core.effects import Flow
-from sealane.core.order import Amended, End, NotAmended, NotPlaced, Placed
+from sealane.core.order import Amended, End, Intent, NotAmended, NotPlaced, Placed
 from sealane.errors import SettingsError
 from sealane.runtime import tasks
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
@@ -189,6 +189,10 @@ class AsyncKraken:
     async def cancel_all(self, *, timeout_s: float = TIMEOUT_S) -> Cancelled | NotCancelled:
         """See ``Kraken.cancel_all``."""
         return await self._run(self._session.orders.cancel_everything(timeout_s))
+
+    def orders(self, *, in_doubt: bool = False, limit: int = 100) -> tuple[Intent, ...]:
+        """See ``Kraken.orders``."""
+        return self._session.orders.known(in_doubt=in_doubt, limit=limit)
 
     def order(self, client_order_id: str) -> End:
         """See ``Kraken.order``."""

@@ -15,7 +15,7 @@ from sealane.client.statistics import Statistics
 from sealane.core.balance import Balance
 from sealane.core.cancelling import Cancelled, NotCancelled
 from sealane.core.effects import Flow
-from sealane.core.order import Amended, End, NotAmended, NotPlaced, Placed
+from sealane.core.order import Amended, End, Intent, NotAmended, NotPlaced, Placed
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, rebuilt_after_fork
 from sealane.store import Store
@@ -211,6 +211,10 @@ class Kraken:
     def cancel_all(self, *, timeout_s: float = TIMEOUT_S) -> Cancelled | NotCancelled:
         """Cancel all open orders of the account, whoever placed them."""
         return self._run(self._session.orders.cancel_everything(timeout_s))
+
+    def orders(self, *, in_doubt: bool = False, limit: int = 100) -> tuple[Intent, ...]:
+        """The newest orders of this account that are known here, with the ends they have; or those in doubt, all."""
+        return self._session.orders.known(in_doubt=in_doubt, limit=limit)
 
     def order(self, client_order_id: str) -> End:
         """What became of an order, by what is known here; raises InDoubt while that is not known."""

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar, cast
 
 from sealane.client.resolver import Resolver
@@ -191,6 +192,13 @@ class Orders:
         with self._resolver.held(intent.id):
             found = yield from resolve(self._caller(), intent, self._lag_s, until_ns)
         return found.ends[client_order_id]
+
+    def known(self, *, in_doubt: bool, limit: int) -> tuple[Intent, ...]:
+        """The account's newest orders, or those in doubt."""
+        account = self._caller().account
+        names = reversed(self._log.unsettled()) if in_doubt else (name for name, _ in self._log.recent(limit))
+        found = (read_intent(self._log, name) for name in names)
+        return tuple(islice((intent for intent in found if intent and intent.account == account), limit))
 
     def _known(self, client_order_id: str) -> Intent:
         intent = read_intent(self._log, client_order_id) or self._in_a_batch(client_order_id)

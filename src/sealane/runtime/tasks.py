@@ -105,9 +105,9 @@ async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s:
 
 
 def _waits_for_disk(effect: effects.Effect, desk: Desk) -> bool:
-    if isinstance(effect, effects.KeepIntent):
-        return effect.sync
-    return isinstance(effect, effects.SaveKey) or (isinstance(effect, effects.Draw) and desk.lane.must_sync())
+    if isinstance(effect, (effects.SaveKey, effects.KeepIntent, effects.ReadIntent)):
+        return True
+    return isinstance(effect, effects.Draw) and desk.lane.must_sync()
 
 
 def _leave_to_itself(flow: effects.Flow[T], desk: Desk | PublicDesk, pending: asyncio.Future[Any]) -> None:
