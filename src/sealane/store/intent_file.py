@@ -19,7 +19,6 @@ The order of a place's processes is that of the lock; documents carry no number 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 import zlib
@@ -30,7 +29,7 @@ from typing import TypeVar
 
 from sealane.errors import NotDurable
 from sealane.store.disk import Disk, lock_briefly, write_all
-from sealane.store.intents import SETTLED_KEPT, Intent, Intents, intent_of
+from sealane.store.intents import SETTLED_KEPT, Intent, Intents, intent_in, intent_of
 from sealane.store.owner_file import OwnerFile
 
 LINES_FACTOR = 4
@@ -264,18 +263,10 @@ class IntentFile:
 
 def _lines(intents: Iterable[Intent]) -> bytes:
     """The intents as they stand in the file."""
-    texts = (f"[{json.dumps(intent.intent_id)},{intent.text}]".encode() for intent in intents)
-    return b"".join(b"\n%08x %s\n" % (zlib.crc32(text), text) for text in texts)
+    return b"".join(b"\n%08x %s\n" % (zlib.crc32(line), line) for line in (intent.line() for intent in intents))
 
 
 def _parsed(line: bytes) -> Intent | None:
     """The intent of one line, None where it is not whole."""
-    try:
-        checksum, text = line.split(b" ", 1)
-        if int(checksum, 16) != zlib.crc32(text):
-            return None
-        intent_id, document = json.loads(text)
-        settled = document.get("settled") is True
-    except (ValueError, TypeError, AttributeError):
-        return None
-    return Intent(str(intent_id), json.dumps(document, separators=(",", ":")), settled)
+    checksum, _, text = line.partition(b" ")
+    return intent_in(text) if checksum == b"%08x" % zlib.crc32(text) else None

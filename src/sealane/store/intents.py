@@ -19,6 +19,7 @@ SETTLED_KEPT = 1_000
 DOCUMENT_BYTES_MAX = 32_768
 """A document is small: what is longer is a caller's mistake."""
 ID_CHARS_MAX = 64
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,23 @@ class Intent:
     text: str
     settled: bool
 
+    def line(self) -> bytes:
+        """As one line of a log: what ``intent_in`` reads."""
+        return f"[{_encode(self.intent_id)},{self.text}]".encode()
+
     def document(self) -> dict[str, object]:
         """The document, the caller's own."""
         found: dict[str, object] = json.loads(self.text)
         return found
+
+
+def intent_in(text: bytes) -> Intent | None:
+    """The intent that a line of a log holds, None where it holds none."""
+    try:
+        intent_id, document = json.loads(text)
+        return Intent(str(intent_id), _encode(document), document.get("settled") is True)
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def intent_of(intent_id: str, document: Mapping[str, object]) -> Intent:
@@ -40,8 +54,8 @@ def intent_of(intent_id: str, document: Mapping[str, object]) -> Intent:
     if not 1 <= len(intent_id) <= ID_CHARS_MAX:
         raise SettingsError(f"an intent's id has 1 to {ID_CHARS_MAX} characters, not {len(intent_id)}")
     try:
-        text = json.dumps(dict(document), separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = _encode(dict(document))
+    except (TypeError, ValueError, RecursionError) as error:
         raise SettingsError(f"the intent {intent_id} is no plain JSON: {error}") from error
     if len(text) > DOCUMENT_BYTES_MAX:
         raise SettingsError(f"the intent {intent_id} has {len(text)} bytes: {DOCUMENT_BYTES_MAX} is the most")

@@ -41,8 +41,8 @@ class Known:
         self.sure: Document | None = None
         self.since: list[Document] = []
         self.possible: list[Document | None] = [None]
-        self.place: int | None = None
-        self.certain = True
+        self.place: int | None = None  # the number of its first document,
+        self.certain = True  # if that is certain
 
     @property
     def settled(self) -> bool:
@@ -67,9 +67,13 @@ class Known:
         self.possible.append(document)
         self.certain = False
 
+    def sync_failed(self) -> None:
+        """What was not synced by then may never be: then a later document is the first that lasts."""
+        self.certain = self.certain and not self.since
+
     def power_lost(self) -> None:
         """What was not synced may be gone."""
-        self.certain = self.certain and not self.since
+        self.sync_failed()
         self.possible = [self.sure, *self.since]
 
     def found(self, document: Document | None, *, after_loss: bool) -> None:
@@ -199,6 +203,8 @@ class IntentWorld:
     def _check_cause(self, process: IntentProcess, error: BaseException) -> None:
         volume = self.volume
         self.say(f"{process.name}: {str(error)[:150] or 'died'}")
+        for known in self.known.values() if volume.sync_fails else ():
+            known.sync_failed()
         cause = volume.sync_fails or volume.name_sync_fails or volume.full or volume.read_only
         assert isinstance(error, Killed) or self.nested or cause, f"{process.name} was refused without a cause: {error}"
 
