@@ -78,6 +78,7 @@ NOT_GIVEN = _names("NOT_GIVEN")
 DEFAULT_PERMISSIONS = tuple(name for name in ALL_PERMISSIONS if name not in NOT_GIVEN)
 # Fault rules may name any of them; those without code are unknown methods.
 PRIVATE_METHODS = frozenset(_names("PRIVATE_METHODS"))
+WRITES = frozenset(_names("WRITES"))
 SYSTEM_STATES = _names("SYSTEM_STATES")
 PAIR_STATES = _names("PAIR_STATES")
 
