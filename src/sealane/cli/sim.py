@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from sealane.cli.output import JsonFlag, diagnostics, told_errors
 from sealane.errors import SettingsError
 
 
-class Tier(str, Enum):
+class Tier(StrEnum):
     """Kraken's verification tiers, by which its limits go."""
 
     OFF = "off"
@@ -22,6 +22,7 @@ class Tier(str, Enum):
 
 
 def sim(
+    *,
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8711,
     accounts: Annotated[int, typer.Option("--accounts", "-n", min=1, max=10_000, help="MASTER, user1, user2 …")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same keys, prices and faults.")] = 0,

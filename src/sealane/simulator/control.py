@@ -217,7 +217,7 @@ class Control:
             state = snapshot.load(document)
         except ValueError as error:
             raise ControlError(str(error)) from None
-        if not isinstance(state, State):
+        if not isinstance(state, State) or not state.is_whole():
             raise ControlError("snapshot: holds no state of a simulator")
         with self.exchange.lock:
             self.exchange.restore(state)

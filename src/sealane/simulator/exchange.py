@@ -54,6 +54,14 @@ class State:
     frozen_ns: int | None
     ahead_ns: int
 
+    def is_whole(self) -> bool:
+        """Whether every part is what it should be: it may come from a file that somebody has edited."""
+        accounts = isinstance(self.accounts, dict) and all(isinstance(a, Account) for a in self.accounts.values())
+        parts = (self.market, self.ids, self.limits, self.replay, self.system, self.faults, self.answers, self.ahead_ns)
+        kinds = (Market, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
+        right = all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
+        return accounts and right and isinstance(self.frozen_ns, int | None)
+
 
 class Exchange:
     """Accounts, market, limits, fault rules and journal, behind one lock.

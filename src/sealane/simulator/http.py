@@ -19,6 +19,8 @@ from typing import Protocol, cast
 
 import h11
 
+from sealane.simulator.facts import INVALID_ARGUMENTS
+
 HEADER_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 1024 * 1024
 CONTROL_BODY_BYTES_MAX = 256 * 1024 * 1024  # a snapshot of a long run is large
@@ -206,7 +208,7 @@ class Connection(asyncio.Protocol):
         self._busy = True
         if self.wire.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(
-                Answer(b'{"error":["EGeneral:Invalid arguments"]}', status, headers=((b"connection", b"close"),))
+                Answer(f'{{"error":["{INVALID_ARGUMENTS}"]}}'.encode(), status, headers=((b"connection", b"close"),))
             )
         self._hang_up()
 

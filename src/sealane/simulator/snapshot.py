@@ -21,6 +21,7 @@ from typing import Any
 
 PACKAGE = "sealane.simulator."
 FORMAT = 1
+VALUES = (tuple, frozenset)
 CLASS_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)*:[A-Za-z_]\w*")
 
 
@@ -37,7 +38,7 @@ def load(document: Any) -> Any:
         raise ValueError(f"snapshot: not of a simulator, or not of format {FORMAT}")
     try:
         return _Reader().read(document["state"])
-    except (LookupError, TypeError, AttributeError, ArithmeticError, ImportError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, ImportError) as error:
         raise ValueError(f"snapshot: cannot be read: {type(error).__name__}: {error}") from error
 
 
@@ -67,11 +68,11 @@ def _class_name(cls: type) -> str:
 
 def _class(name: str) -> type:
     if not CLASS_NAME.fullmatch(name):
-        raise ValueError(f"snapshot: {name!r} is no class of the simulator")
+        raise ValueError(f"{name!r} is no class of the simulator")
     module, _, own = name.partition(":")
     found = getattr(importlib.import_module(PACKAGE + module), own)
     if not isinstance(found, type) or found.__module__ != PACKAGE + module:
-        raise ValueError(f"snapshot: {name!r} is no class of the simulator")
+        raise ValueError(f"{name!r} is no class of the simulator")
     return found
 
 
@@ -85,7 +86,7 @@ class _Writer:
         if _is_atom(value):
             return
         seen = self._times[id(value)] = self._times.get(id(value), 0) + 1
-        if seen == 1:
+        if seen == 1 or isinstance(value, VALUES):  # a value is written wherever it stands, so its parts count again
             for part in _parts(value):
                 self.count(part)
 
@@ -95,12 +96,11 @@ class _Writer:
             return _write_atom(value)
         if id(value) in self._numbers:
             return {"!same": self._numbers[id(value)]}
-        if self._times[id(value)] == 1 or isinstance(value, (tuple, frozenset)):
+        if self._times[id(value)] == 1 or isinstance(value, VALUES):
             return self._body(value)
         number = self._numbers[id(value)] = len(self._numbers) + 1
-        body = self._body(value)
-        tagged = body if isinstance(body, dict) and next(iter(body), "").startswith("!") else self._tagged(value)
-        return tagged | {"#": number}
+        written = self._tagged(value) if isinstance(value, (list, dict)) else self._body(value)
+        return written | {"#": number}
 
     def _tagged(self, value: Any) -> dict[str, Any]:
         """A list or an object in the long form, which can carry a number."""
@@ -186,7 +186,7 @@ class _Reader:
             made = Random()
             made.setstate(tuple(tuple(part) if isinstance(part, list) else part for part in value))
             return made
-        raise ValueError(f"snapshot: {tag!r} is unknown")
+        raise ValueError(f"{tag!r} is unknown")
 
     def _read_object(self, written: dict[str, Any]) -> Any:
         cls = _class(written["!object"])
@@ -195,5 +195,5 @@ class _Reader:
             object.__setattr__(made, name, self.read(part))
         missing = [field.name for field in fields(cls) if not hasattr(made, field.name)] if is_dataclass(cls) else []
         if missing:
-            raise ValueError(f"snapshot: {written['!object']} lacks {', '.join(missing)}")
+            raise ValueError(f"{written['!object']} lacks {', '.join(missing)}")
         return made
