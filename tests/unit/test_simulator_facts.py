@@ -1,5 +1,6 @@
 """The fact files: every entry says where it is from, and every one is used."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -67,3 +68,24 @@ def test_the_data_files_go_into_the_wheel() -> None:
     assert 'packages = ["src/sealane"]' in text
     assert "exclude" not in text.partition("[tool.hatch")[2].partition("[tool.uv]")[0]
     assert "toml" not in (Path(__file__).parents[2] / ".gitignore").read_text()
+
+
+def test_the_page_lists_every_switch_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator-limits.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.MULTILINE)
+    assert listed == [(field.name, repr(field.default)) for field in dataclasses.fields(facts.Switches)]
+    for field in dataclasses.fields(facts.Switches):
+        assert f"`{field.name}`" in (facts.Switches.__doc__ or "")
+
+
+def test_the_page_lists_every_kind_of_fault_and_every_control_call() -> None:
+    from sealane.simulator import control, fault_fields
+
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    fields = fault_fields.COMMON.union(*fault_fields.KINDS.values()) - {"kind"}
+    assert [
+        name for name in (*fault_fields.KINDS, *sorted(fields)) if f"`{name}`" not in page and f'"{name}"' not in page
+    ] == []
+    calls = re.findall(r"^    (GET|POST|DELETE) +(/sim/[\w<>/]+)", control.__doc__ or "", re.MULTILINE)
+    assert len(calls) == 16
+    assert [call for call in calls if " ".join(call) not in page] == []
