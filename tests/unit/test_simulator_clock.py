@@ -86,6 +86,6 @@ def test_the_python_side_of_it() -> None:
     with pytest.raises(ControlError):
         simulator.advance(-1)
     with pytest.raises(ValueError, match="only passes forward"):
-        simulator.exchange.advance(-1)
+        simulator.exchange.pass_time(-1)
     with pytest.raises(ValueError, match="clock must be real, frozen"):
         Simulator(clock="stopped")

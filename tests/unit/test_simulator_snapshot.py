@@ -1,5 +1,6 @@
 """Saving and loading: the codec on its own, and a run that is broken off and gone on with."""
 
+import itertools
 import json
 import random
 from collections import deque
@@ -71,10 +72,14 @@ def test_a_value_comes_back_as_it_was(value: Any) -> None:
     assert str(again(value)) == str(value)
 
 
-def test_a_deque_keeps_its_bound_and_dice_their_place() -> None:
+def test_a_deque_keeps_its_bound_and_counts_and_dice_their_place() -> None:
     kept = again(deque([1, 2], maxlen=2))
     kept.append(3)
     assert list(kept) == [2, 3]
+    numbers = itertools.count(7)
+    next(numbers)
+    assert next(again(numbers)) == next(numbers) == 8
+    assert next(again(itertools.count(3, -2))) == 3
     dice = random.Random(5)
     dice.random()
     dice.gauss(0, 1)

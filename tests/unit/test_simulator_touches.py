@@ -1,5 +1,6 @@
 """What each call is about to touch, found without touching anything."""
 
+import math
 import random
 from dataclasses import replace
 from decimal import Decimal
@@ -46,6 +47,7 @@ A, B, E = ("XXBTZUSD", 10.0), ("XXBTZUSD", 20.0), ("XETHZUSD", 30.0)
         ("AmendOrder", {"txid": "A"}, [(*A[:1], "amend", A[1], 1)]),
         ("AmendOrder", {"cl_ord_id": "mine"}, [(*B[:1], "amend", B[1], 1)]),
         ("EditOrder", {"txid": "E", "pair": "ETHUSD"}, [(*E[:1], "edit", E[1], 1)]),
+        ("EditOrder", {"txid": "gone", "pair": "ETHUSD"}, [("XETHZUSD", "edit", math.inf, 1)]),
         ("EditOrder", {"txid": "gone"}, []),
         ("CancelOrder", {"txid": "A"}, [(*A[:1], "cancel", A[1], 1)]),
         ("CancelOrder", {"cl_ord_id": "mine"}, [(*B[:1], "cancel", B[1], 1)]),

@@ -194,7 +194,7 @@ class Control:
     def _set_time(self, word: str, value: Any) -> bool:
         with self.exchange.lock:
             if word == "advance_s" and is_number(value) and 0 <= value <= ADVANCE_MAX_S:
-                self.exchange.advance(value)
+                self.exchange.pass_time(value)
             elif word == "freeze" and value is True:
                 self.exchange.clock.freeze()
             elif word == "real" and value is True:

@@ -6,7 +6,7 @@ order of arrival is the order in which nonces are judged, and two calls of one k
 real way. What is due by the exchange's clock (calls that come late) is done before anything else is looked at.
 
 It needs no socket: `private(request, name)` and `public(request, name)` give the `Answer`, or a `Later` that is
-answered when the clock gets there (`advance`). `sealane.simulator.probe.Direct` is a client for that.
+answered when the clock gets there (`pass_time`). `sealane.simulator.probe.Direct` is a client for that.
 """
 
 import json
@@ -153,7 +153,7 @@ class Exchange:
         with self.lock:
             self.timetable.run()
 
-    def advance(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Move the clock forward, and do on the way what is due. ValueError for a step back."""
         if seconds < 0:
             raise ValueError("advance_s: time only passes forward; give 0 or more")

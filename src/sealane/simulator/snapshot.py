@@ -11,6 +11,7 @@
 
 import base64
 import importlib
+import itertools
 import re
 from collections import deque
 from dataclasses import fields, is_dataclass
@@ -59,7 +60,7 @@ def _parts(value: Any) -> list[Any]:
         return [*value.keys(), *value.values()]
     if isinstance(value, (list, tuple, set, frozenset, deque)):
         return list(value)
-    return [] if isinstance(value, Random) else list(_attributes(value).values())
+    return [] if isinstance(value, (Random, itertools.count)) else list(_attributes(value).values())
 
 
 def _class_name(cls: type) -> str:
@@ -120,6 +121,8 @@ class _Writer:
             return {f"!{type(value).__name__}": [self.write(part) for part in value]}
         if isinstance(value, Random):
             return {"!Random": [list(part) if isinstance(part, tuple) else part for part in value.getstate()]}
+        if isinstance(value, itertools.count):
+            return {"!count": [int(number) for number in re.findall(r"-?\d+", repr(value))]}  # count(5), count(5, 2)
         written = {name: self.write(part) for name, part in _attributes(value).items()}
         return {"!object": _class_name(type(value)), "fields": written}
 
@@ -182,6 +185,8 @@ class _Reader:
             return (tuple if tag == "!tuple" else frozenset)(self.read(part) for part in value)
         if tag == "!enum":
             return getattr(_class(value), written["name"])
+        if tag == "!count":
+            return itertools.count(*value)
         if tag == "!Random":
             made = Random()
             made.setstate(tuple(tuple(part) if isinstance(part, list) else part for part in value))

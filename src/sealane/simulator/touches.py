@@ -1,10 +1,11 @@
 """Which orders a call is about to touch: a pure look at its arguments and at the account's open orders.
 
 Kraken charges the trading counter by what a call does to which pair and how young the orders are that it touches. The
-fixed part is charged even when the call then fails, so this must be known before it runs. A call whose pair or order
-cannot be found touches nothing; running it will say what is wrong.
+fixed part is charged even when the call then fails, so this must be known before it runs. A call whose pair, or whose
+order and pair, cannot be found touches nothing; running it will say what is wrong.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,8 @@ from sealane.simulator.params import Params
 class Touch:
     """One thing done to a pair: `what` is add, amend, edit, cancel, batch_add, batch_cancel or cancel_all.
 
-    `age_s` is the seconds since the order was placed or last amended (0 for a new one), `count` is how many orders.
+    `age_s` is the seconds since the order was placed or last amended (0 for a new one, infinite for one that is not
+    there), `count` is how many orders.
     """
 
     pair: str
@@ -52,7 +54,8 @@ def _amend(context: Context, params: Params) -> list[Touch]:
 
 
 def _edit(context: Context, params: Params) -> list[Touch]:
-    return [_touch(context, order, "edit") for order in _named(context, params)]
+    found = [_touch(context, order, "edit") for order in _named(context, params)]
+    return found or [Touch(context.market.pair(params.required("pair")).name, "edit", math.inf, 1)]
 
 
 def _cancel(context: Context, params: Params) -> list[Touch]:
