@@ -23,6 +23,7 @@ from typing import Any
 PACKAGE = "sealane.simulator."
 FORMAT = 1
 VALUES = (tuple, frozenset)
+LEAVES = (Random, itertools.count)
 CLASS_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)*:[A-Za-z_]\w*")
 
 
@@ -60,7 +61,7 @@ def _parts(value: Any) -> list[Any]:
         return [*value.keys(), *value.values()]
     if isinstance(value, (list, tuple, set, frozenset, deque)):
         return list(value)
-    return [] if isinstance(value, (Random, itertools.count)) else list(_attributes(value).values())
+    return [] if isinstance(value, LEAVES) else list(_attributes(value).values())
 
 
 def _class_name(cls: type) -> str:
@@ -119,10 +120,8 @@ class _Writer:
             return {"!deque": [self.write(part) for part in value], "maxlen": value.maxlen}
         if isinstance(value, (tuple, set, frozenset)):
             return {f"!{type(value).__name__}": [self.write(part) for part in value]}
-        if isinstance(value, Random):
-            return {"!Random": [list(part) if isinstance(part, tuple) else part for part in value.getstate()]}
-        if isinstance(value, itertools.count):
-            return {"!count": [int(number) for number in re.findall(r"-?\d+", repr(value))]}  # count(5), count(5, 2)
+        if isinstance(value, LEAVES):
+            return _write_leaf(value)
         written = {name: self.write(part) for name, part in _attributes(value).items()}
         return {"!object": _class_name(type(value)), "fields": written}
 
@@ -133,6 +132,13 @@ def _write_atom(value: Any) -> Any:
     if isinstance(value, Decimal):
         return {"!Decimal": str(value)}
     return {"!bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _write_leaf(value: Random | itertools.count[int]) -> dict[str, Any]:
+    """Dice and counts, which have a place to go on from but no parts."""
+    if isinstance(value, Random):
+        return {"!Random": [list(part) if isinstance(part, tuple) else part for part in value.getstate()]}
+    return {"!count": [int(number) for number in re.findall(r"-?\d+", repr(value))]}  # count(5), count(5, 2)
 
 
 class _Reader:
