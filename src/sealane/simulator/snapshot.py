@@ -134,7 +134,7 @@ def _write_atom(value: Any) -> Any:
     return {"!bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
-def _write_leaf(value: Random | itertools.count[int]) -> dict[str, Any]:
+def _write_leaf(value: "Random | itertools.count[int]") -> dict[str, Any]:
     """Dice and counts, which have a place to go on from but no parts."""
     if isinstance(value, Random):
         return {"!Random": [list(part) if isinstance(part, tuple) else part for part in value.getstate()]}
