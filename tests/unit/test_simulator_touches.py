@@ -1,16 +1,15 @@
 """What each call is about to touch, found without touching anything."""
 
+import copy
 import math
-import random
-from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sealane.simulator.accounts import make_accounts, open_account
-from sealane.simulator.context import Context
-from sealane.simulator.facts import PRIVATE_METHODS, Switches
+from sealane.simulator.facts import PRIVATE_METHODS
 from sealane.simulator.market import Market
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params
@@ -20,17 +19,25 @@ NS = 10**9
 NOW_S = 1000
 
 
-def context() -> Context:
+def context() -> Any:
     """Open orders: A (10 s old, userref 7) and B (20 s, `mine`) on XBTUSD, E (30 s, userref 7) on ETHUSD."""
     market = Market(0)
     account = open_account(make_accounts(1, 0)[0], 0, 0)
     rows = [("A", "XXBTZUSD", 10, 7, None), ("B", "XXBTZUSD", 20, None, "mine"), ("E", "XETHZUSD", 30, 7, None)]
     for txid, pair, age_s, userref, client_id in rows:
-        order = Order(
-            txid, market.pairs[pair], "buy", "limit", Decimal(1), Decimal(1), (NOW_S - age_s) * NS, userref, client_id
+        account.open[txid] = Order(
+            txid=txid,
+            pair=market.pairs[pair],
+            side="buy",
+            ordertype="limit",
+            volume=Decimal(1),
+            limit=Decimal(1),
+            opened_ns=(NOW_S - age_s) * NS,
+            userref=userref,
+            cl_ord_id=client_id,
         )
-        account.rest(order)
-    return Context(account, market, Switches(), NOW_S * NS, random.Random(0), 0)
+    account.open_client_ids["mine"] = "B"
+    return SimpleNamespace(account=account, market=market, now_ns=NOW_S * NS)
 
 
 A, B, E = ("XXBTZUSD", 10.0), ("XXBTZUSD", 20.0), ("XETHZUSD", 30.0)
@@ -67,9 +74,9 @@ A, B, E = ("XXBTZUSD", 10.0), ("XXBTZUSD", 20.0), ("XETHZUSD", 30.0)
 )
 def test_what_a_call_touches(method: str, fields: dict[str, Any], found: list[tuple[str, str, float, int]]) -> None:
     where = context()
-    before = [replace(order) for order in where.account.open.values()]
+    before = copy.deepcopy(vars(where.account))
     assert touches(method, where, Params(fields)) == [Touch(*row) for row in found]
-    assert list(where.account.open.values()) == before
+    assert str(vars(where.account)) == str(before)
 
 
 def test_the_age_counts_from_the_last_amend() -> None:
