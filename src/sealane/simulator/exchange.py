@@ -283,7 +283,7 @@ class Exchange:
         touched = touches(call.name, context, params)
         self.system.check(call.name, touched, params, self.switches)
         if self.switches.validate_counts or not params.flag("validate"):
-            self.limits.charge_touches(account.name, touched, _resting(account), now_ns)
+            self.limits.charge_touches(account.name, touched, partial(_resting, account), now_ns)
         return passed.method.run(context, params)
 
     def _carry_out_public(self, request: Request, name: str, instead: str | None) -> bytes:
@@ -303,12 +303,9 @@ def _orders(account: Account | None) -> dict[str, Order]:
     return {} if account is None else account.open | account.closed
 
 
-def _resting(account: Account) -> dict[str, int]:
-    """How many orders an account has open, by pair."""
-    counts: dict[str, int] = {}
-    for order in account.open.values():
-        counts[order.pair.name] = counts.get(order.pair.name, 0) + 1
-    return counts
+def _resting(account: Account, pair: str) -> int:
+    """How many orders an account has open on a pair."""
+    return sum(order.pair.name == pair for order in account.open.values())
 
 
 def _envelope(result: dict[str, Any] | None, warning: str | None = None) -> bytes:

@@ -9,7 +9,7 @@
 Every decision leaves a `Note`. The audit works the counters out anew from the notes alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -166,10 +166,12 @@ class Limits:
             self._strike(standing, "rate", self.switches.lockout_after_rate, now_ns)
             raise Refused(REST_RATE_LIMIT)
 
-    def charge_touches(self, account: str, touches: Iterable[Touch], resting: dict[str, int], now_ns: int) -> None:
+    def charge_touches(
+        self, account: str, touches: Iterable[Touch], resting: Callable[[str], int], now_ns: int
+    ) -> None:
         """Charge the trading counters of all pairs that are touched, or refuse the call and charge none of them.
 
-        `resting` is how many orders the account has open by pair.
+        `resting` says how many orders the account has open on a pair.
         """
         standing = self.standing(account)
         limits = TIERS[standing.tier]
@@ -177,7 +179,10 @@ class Limits:
         if limits is None:
             return
         for pair, of_pair in by_pair.items():
-            self._check_resting(standing, limits, of_pair, resting.get(pair, 0))
+            new = sum(touch.count for touch in of_pair if touch.what in ("add", "batch_add"))
+            if new and resting(pair) + new > limits.open_orders:
+                standing.refused_orders += 1
+                raise Refused(ORDERS_LIMIT)
         for pair, of_pair in by_pair.items():
             self._check_trading(account, pair, of_pair, now_ns)
         for pair, of_pair in by_pair.items():
@@ -195,12 +200,6 @@ class Limits:
         counter = standing.counters.setdefault(pair, Counter(at_ns=now_ns))
         counter.settle(now_ns, drain_per_s)
         return maximum - counter.level
-
-    def _check_resting(self, standing: Standing, limits: Tier, touches: list[Touch], resting: int) -> None:
-        new = sum(touch.count for touch in touches if touch.what in ("add", "batch_add"))
-        if new and resting + new > limits.open_orders:
-            standing.refused_orders += 1
-            raise Refused(ORDERS_LIMIT)
 
     def _check_trading(self, account: str, pair: str, touches: list[Touch], now_ns: int) -> None:
         standing = self.standing(account)
