@@ -5,9 +5,10 @@ from sealane.simulator import Simulator
 
 @pytest.fixture
 def sim():
-    """A simulated Kraken with MASTER and one user, no latency."""
+    """A simulated Kraken with MASTER and one user, no latency; it judges itself at the end."""
     with Simulator(accounts=2, seed=11) as simulator:
         yield simulator
+    simulator.audit()
 
 
 @pytest.fixture

@@ -1,21 +1,109 @@
-"""The one place where the simulator reads the time.
+"""The one place where the simulator reads the time, and what it plans to do at a later time.
 
-A server owns one `Clock` and hands it down; nothing else in this package asks the system for the time. A later
-version can put a clock in its place that is frozen or moved by hand.
+A server owns one `Clock` and hands it down; nothing else in this package asks the system for the time. A clock is
+`real`, `moved` (the system's time and so much more) or `frozen` (it stands until it is advanced). What shall happen
+later by that clock stands in a `Timetable`. Only what happens on the wire (latency, a hang, a slow answer) takes real
+time, whatever the clock says.
 """
 
+import heapq
+import itertools
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 NS_PER_S = 1_000_000_000
 
 
 class Clock:
-    """Wall clock time in nanoseconds since 1970 (UTC)."""
+    """Wall clock time in nanoseconds since 1970 (UTC). With `frozen_ns` it stands at that instant."""
+
+    def __init__(self, *, frozen_ns: int | None = None, ahead_ns: int = 0) -> None:
+        self.frozen_ns, self.ahead_ns = frozen_ns, ahead_ns
+
+    @property
+    def mode(self) -> str:
+        """`real`, `moved` or `frozen`."""
+        if self.frozen_ns is not None:
+            return "frozen"
+        return "moved" if self.ahead_ns else "real"
 
     def now_ns(self) -> int:
         """Nanoseconds since 1970, as an int of 19 digits."""
-        return time.time_ns()
+        return time.time_ns() + self.ahead_ns if self.frozen_ns is None else self.frozen_ns
+
+    def freeze(self) -> None:
+        """Stand still from now on."""
+        self.frozen_ns = self.now_ns()
+
+    def advance(self, ns: int) -> None:
+        """Go forward by so much at once, and on from there as before."""
+        if self.frozen_ns is None:
+            self.ahead_ns += ns
+        else:
+            self.frozen_ns += ns
+
+    def real(self) -> None:
+        """Show the system's time again; that may be a step back."""
+        self.frozen_ns, self.ahead_ns = None, 0
+
+    def document(self) -> dict[str, Any]:
+        """The clock as JSON; nanoseconds as text, because 19 digits do not fit a JavaScript number."""
+        now_ns = self.now_ns()
+        return {"mode": self.mode, "now_ns": str(now_ns), "now": iso(now_ns), "ahead_s": self.ahead_ns / NS_PER_S}
+
+
+@dataclass(order=True)
+class Plan:
+    """One thing to do at `due_ns`; `drop` is called instead when the timetable is cleared."""
+
+    due_ns: int
+    number: int
+    act: Callable[[], None] = field(compare=False)
+    drop: Callable[[], None] = field(compare=False)
+
+
+class Timetable:
+    """What is to happen, in order of time. `changed` is told when the next time is another one than before."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.changed: Callable[[], None] = lambda: None
+        self._plans: list[Plan] = []
+        self._numbers = itertools.count()
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next thing is due; None when nothing is planned."""
+        return self._plans[0].due_ns if self._plans else None
+
+    def add(self, due_ns: int, act: Callable[[], None], drop: Callable[[], None] = lambda: None) -> None:
+        """Do `act` at `due_ns`; things of one time are done in the order in which they were added."""
+        heapq.heappush(self._plans, Plan(due_ns, next(self._numbers), act, drop))
+        self.changed()
+
+    def run(self) -> None:
+        """Do what is due by now."""
+        while self._plans and self._plans[0].due_ns <= self.clock.now_ns():
+            heapq.heappop(self._plans).act()
+
+    def advance(self, ns: int) -> None:
+        """Move the clock forward and do on the way what is due, each thing at its own time if the clock is frozen."""
+        end_ns = self.clock.now_ns() + ns
+        while self.clock.mode == "frozen" and self._plans and self._plans[0].due_ns <= end_ns:
+            self.clock.frozen_ns = max(self.clock.now_ns(), self._plans[0].due_ns)
+            heapq.heappop(self._plans).act()
+        self.clock.advance(max(0, end_ns - self.clock.now_ns()) if self.clock.mode == "frozen" else ns)
+        self.run()
+        self.changed()
+
+    def clear(self) -> None:
+        """Drop all that is planned."""
+        plans, self._plans = self._plans, []
+        for plan in plans:
+            plan.drop()
 
 
 def seconds(ns: int) -> float:

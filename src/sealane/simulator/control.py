@@ -1,13 +1,20 @@
 """The control side: faults, state, journal, accounts. As Python calls and as JSON under `/sim/`.
 
     GET    /sim/accounts            the start-up document: names, keys and secrets
-    POST   /sim/accounts/<name>     change one account: nonce, nonce_window, permissions, otp, balances
+    POST   /sim/accounts/<name>     change one account: nonce, nonce_window, permissions, otp, balances, tier
     GET    /sim/state               every account as it stands, without secrets
     POST   /sim/faults              add a fault rule
     GET    /sim/faults              the rules and what remains of them
     DELETE /sim/faults              drop all rules
     GET    /sim/journal             the request journal; ?limit=n and ?account=name
     DELETE /sim/journal             forget it
+    GET    /sim/audit               what the simulator did wrong by its own rules: findings
+    GET    /sim/status              the state of the system and of its pairs
+    POST   /sim/status              change it: {"status": "cancel_only", "pairs": {"XBTUSD": "post_only"}}
+    GET    /sim/time                the exchange's clock
+    POST   /sim/time                {"freeze": true}, {"advance_s": 10} or {"real": true}
+    GET    /sim/snapshot            everything that a run changes, as one document
+    POST   /sim/snapshot            go on from such a document
     POST   /sim/reset               everything as at the start, same keys
 
 There is no authentication: the simulator listens on this machine only and has nothing worth stealing. What cannot be
@@ -19,15 +26,18 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from sealane.simulator import audit, snapshot
 from sealane.simulator.accounts import Account
-from sealane.simulator.exchange import Exchange
+from sealane.simulator.exchange import Exchange, State
 from sealane.simulator.facts import ALL_PERMISSIONS, NONCE_LIMIT
-from sealane.simulator.faults import ControlError
+from sealane.simulator.fault_fields import ControlError, is_number
 from sealane.simulator.http import Answer, Request
+from sealane.simulator.limits import TIERS
 from sealane.simulator.params import parse_query
 
 Json = dict[str, Any]
 AMOUNT_LIMIT = Decimal(10) ** 15
+ADVANCE_MAX_S = 10 * 366 * 86_400
 
 
 class Control:
@@ -44,7 +54,7 @@ class Control:
     def add_fault(self, rule: Json) -> Json:
         """Add a rule and give it back as kept; ControlError when it is not right."""
         with self.exchange.lock:
-            return self.exchange.faults.add(rule).document()
+            return self.exchange.faults.add(rule, now_ns=self.exchange.clock.now_ns()).document()
 
     def faults(self) -> Json:
         """`{"faults": […]}` in the order in which they are tried."""
@@ -60,7 +70,8 @@ class Control:
     def journal(self, *, limit: int | None = None, account: str | None = None) -> Json:
         """`{"summary", "entries"}`; see `sealane.simulator.journal`."""
         with self.exchange.lock:
-            summary = self.exchange.journal.summary()
+            self.exchange.settle()
+            summary = self.exchange.summary()
             entries = self.exchange.journal.newest(limit=limit, account=account)
         # Written out without the lock: a long journal must not hold up the calls that it is about.
         return {"summary": summary, "entries": [entry.document() for entry in entries]}
@@ -69,7 +80,7 @@ class Control:
         """Forget the journal; gives its empty summary."""
         with self.exchange.lock:
             self.exchange.journal.clear()
-            return {"summary": self.exchange.journal.summary(), "entries": []}
+            return {"summary": self.exchange.summary(), "entries": []}
 
     def reset(self) -> Json:
         """Everything as at the start; gives the state."""
@@ -78,13 +89,15 @@ class Control:
             return self.state()
 
     def state(self) -> Json:
-        """`{"accounts": {name: {…}}, "prices": {pair: {"bid", "ask"}}, "faults": n}`, without secrets."""
+        """`{"accounts": {name: {…}}, "prices": {pair: {"bid", "ask"}}, "faults": n, "system": {…}}`, no secrets."""
         with self.exchange.lock:
+            self.exchange.settle()
             quotes = self.exchange.market.quotes
             return {
-                "accounts": {name: _account_state(account) for name, account in self.exchange.accounts.items()},
+                "accounts": {name: self._account_state(account) for name, account in self.exchange.accounts.items()},
                 "prices": {name: {"bid": str(quote.bid), "ask": str(quote.ask)} for name, quote in quotes.items()},
                 "faults": len(self.exchange.faults.documents()),
+                "system": self.exchange.system.document(),
             }
 
     def update_account(self, name: str, changes: Json) -> Json:
@@ -96,10 +109,26 @@ class Control:
             account = self.exchange.accounts.get(name)
             if account is None:
                 raise ControlError(f"account: {name} is not here; use one of {', '.join(self.exchange.accounts)}")
-            checked = [self._read_change(field, value) for field, value in changes.items()]
-            for attribute, new in (item for change in checked for item in change.items()):
+            tier = _read_tier(changes)
+            checked = [self._read_change(field, value) for field, value in changes.items() if field != "tier"]
+            attributes = {name: new for change in checked for name, new in change.items()}
+            self._excuse(account, attributes)
+            for attribute, new in attributes.items():
                 setattr(account, attribute, new)
-            return _account_state(account)
+            if tier is not None:
+                self.exchange.limits.set_tier(name, tier, self.exchange.clock.now_ns())
+            return self._account_state(account)
+
+    def _excuse(self, account: Account, attributes: Json) -> None:
+        """Nonces may fall after the highest one was lowered or the window opened: that is no fault of the check."""
+        if attributes.get("highest_nonce", account.highest_nonce) < account.highest_nonce:
+            self.exchange.journal.excuse(account.name)
+        if attributes.get("nonce_window"):
+            self.exchange.journal.excuse(account.name)
+
+    def _account_state(self, account: Account) -> Json:
+        limits = self.exchange.limits.document(account.name, self.exchange.clock.now_ns())
+        return _account_state(account) | {"limits": limits}
 
     def _read_change(self, field: str, value: Any) -> Json:
         """Check one field; the account's attributes that it sets."""
@@ -111,7 +140,7 @@ class Control:
             "balances": self._read_balances,
         }
         if field not in readers:
-            raise ControlError(f"{field}: cannot be changed; use {', '.join(readers)}")
+            raise ControlError(f"{field}: cannot be changed; use {', '.join(readers)}, tier")
         return readers[field](value)
 
     def _read_balances(self, value: Any) -> Json:
@@ -122,6 +151,77 @@ class Control:
         if unknown:
             raise ControlError(f"balances: {unknown[0]} is no asset here; use {', '.join(known)}")
         return {"balances": {asset: _read_amount(amount) for asset, amount in value.items()}}
+
+    # --- system, time, snapshots ---
+
+    def audit(self) -> Json:
+        """`{"findings": […]}`: sentences about what the simulator did wrong by its own rules; none is good."""
+        with self.exchange.lock:
+            self.exchange.settle()
+            return {"findings": audit.findings(self.exchange)}
+
+    def status(self) -> Json:
+        """`{"status", "pairs": {name: state}}`; pairs that are online are left out."""
+        with self.exchange.lock:
+            return self.exchange.system.document()
+
+    def set_status(self, wanted: Json) -> Json:
+        """Change `status`, `pairs`, or both; ControlError for an unknown state or pair."""
+        pairs = wanted.get("pairs") or {}
+        if set(wanted) - {"status", "pairs"} or not isinstance(pairs, dict):
+            raise ControlError('status: give {"status": "cancel_only"} or {"pairs": {"XBTUSD": "post_only"}} or both')
+        with self.exchange.lock:
+            named = {self.exchange.pair_name(spelling) or "": state for spelling, state in pairs.items()}
+            if "" in named:
+                raise ControlError(f"pairs: one of {', '.join(pairs)} is not here; use pairs such as XBTUSD")
+            try:
+                self.exchange.system.change(wanted.get("status"), named)
+            except ValueError as error:
+                raise ControlError(str(error)) from None
+            return self.status()
+
+    def time(self) -> Json:
+        """`{"mode", "now_ns", "now", "ahead_s"}`; the mode is real, moved or frozen."""
+        with self.exchange.lock:
+            return self.exchange.clock.document()
+
+    def set_time(self, wanted: Json) -> Json:
+        """Freeze the clock, advance it, or make it real again; ControlError when it is none of the three."""
+        if len(wanted) != 1 or not self._set_time(*next(iter(wanted.items()))):
+            raise ControlError('time: give one of {"freeze": true}, {"advance_s": 10} and {"real": true}')
+        return self.time()
+
+    def _set_time(self, word: str, value: Any) -> bool:
+        with self.exchange.lock:
+            if word == "advance_s" and is_number(value) and 0 <= value <= ADVANCE_MAX_S:
+                self.exchange.pass_time(value)
+            elif word == "freeze" and value is True:
+                self.exchange.clock.freeze()
+            elif word == "real" and value is True:
+                self.exchange.clock.real()
+            else:
+                return False
+            self.exchange.settle()
+            self.exchange.timetable.changed()
+            return True
+
+    def snapshot(self) -> Json:
+        """Everything that a run changes as one JSON document, with the accounts' secrets."""
+        with self.exchange.lock:
+            self.exchange.settle()
+            return snapshot.dump(self.exchange.state())
+
+    def restore(self, document: Json) -> Json:
+        """Go on from a snapshot; gives the state. ControlError when it is none, and nothing has changed then."""
+        try:
+            state = snapshot.load(document)
+        except ValueError as error:
+            raise ControlError(str(error)) from None
+        if not isinstance(state, State) or not state.is_whole():
+            raise ControlError("snapshot: holds no state of a simulator")
+        with self.exchange.lock:
+            self.exchange.restore(state)
+            return self.state()
 
     # --- over HTTP ---
 
@@ -145,6 +245,13 @@ class Control:
             ("DELETE", "/sim/faults"): lambda _: self.clear_faults(),
             ("GET", "/sim/journal"): self._journal,
             ("DELETE", "/sim/journal"): lambda _: self.clear_journal(),
+            ("GET", "/sim/audit"): lambda _: self.audit(),
+            ("GET", "/sim/status"): lambda _: self.status(),
+            ("POST", "/sim/status"): lambda request: self.set_status(_body(request)),
+            ("GET", "/sim/time"): lambda _: self.time(),
+            ("POST", "/sim/time"): lambda request: self.set_time(_body(request)),
+            ("GET", "/sim/snapshot"): lambda _: self.snapshot(),
+            ("POST", "/sim/snapshot"): lambda request: self.restore(_body(request)),
             ("POST", "/sim/reset"): lambda _: self.reset(),
         }
         return routes[request.method, request.path](request)
@@ -211,6 +318,13 @@ def _read_otp(value: Any) -> Json:
     if value is not None and (not isinstance(value, str) or not value):
         raise ControlError("otp: give the password as text, or null for none")
     return {"otp": value}
+
+
+def _read_tier(changes: Json) -> str | None:
+    tier = changes.get("tier")
+    if "tier" in changes and (not isinstance(tier, str) or tier not in TIERS):
+        raise ControlError(f"tier: {tier!r} is none; use one of {', '.join(TIERS)}")
+    return tier
 
 
 def _read_amount(value: Any) -> Decimal:

@@ -13,13 +13,18 @@ import enum
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, cast
 
 import h11
 
+from sealane.simulator.facts import INVALID_ARGUMENTS
+
 HEADER_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 1024 * 1024
+CONTROL_BODY_BYTES_MAX = 256 * 1024 * 1024  # a snapshot of a long run is large
+SLOW_PIECES = 10
 JSON = b"application/json; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
@@ -41,9 +46,10 @@ class Request:
 
 
 class Delivery(enum.Enum):
-    """How an answer reaches the client: whole, half of its body, not at all but the connection closed, or never."""
+    """How an answer reaches the client: whole, in pieces, half of its body, not at all but hung up on, or never."""
 
     WHOLE = "whole"
+    SLOW = "slow"
     HALF = "half"
     DROP = "drop"
     HANG = "hang"
@@ -55,7 +61,7 @@ def unheard(_answered: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to send after `wait_s`. A hang ends when `wait_s` is over, by hanging up.
+    """What to send after `wait_s`; a slow body takes `spread_s` more. A hang ends after `wait_s`, by hanging up.
 
     `ended(answered)` is called once, when the call is over for the client: answered, dropped, or its client gone.
     """
@@ -65,17 +71,33 @@ class Answer:
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     wait_s: float = 0.0
+    spread_s: float = 0.0
     delivery: Delivery = Delivery.WHOLE
     ended: Callable[[bool], None] = unheard
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Later:
-    """The request is looked at only after `wait_s`, even if its client has left by then; `ended` as for an Answer."""
+    """The request is looked at later, even if its client has left by then; `ended` as for an Answer.
 
-    wait_s: float
-    then: Callable[[], Answer]
+    Who gave it calls `answered` once, from any thread; who wants the answer sets `listener`, before or after.
+    """
+
     ended: Callable[[bool], None] = unheard
+    answer: Answer | None = None
+    listener: Callable[[Answer], None] | None = None
+
+    def answered(self, answer: Answer) -> None:
+        """The answer is there."""
+        self.answer = answer
+        if self.listener is not None:
+            self.listener(answer)
+
+    def listen(self, listener: Callable[[Answer], None]) -> None:
+        """Be told the answer, at once if it is there already."""
+        self.listener = listener
+        if self.answer is not None:
+            listener(self.answer)
 
 
 class Application(Protocol):
@@ -104,7 +126,6 @@ class Connection(asyncio.Protocol):
         self._left = False
         self._ended: Callable[[bool], None] = unheard
         self._timer: asyncio.TimerHandle | None = None
-        self._late = False
 
     # --- asyncio's side ---
 
@@ -131,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def _client_left(self) -> None:
         self._left = True
-        if self._timer is not None and not self._late:
+        if self._timer is not None:
             self._timer.cancel()  # nothing is left to do but to answer; a hang would keep this object for an hour
         self._end(answered=False)
 
@@ -172,18 +193,22 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, h11.Data):
             self._size += len(event.data)
             self._chunks.append(bytes(event.data))
-            if self._size > BODY_BYTES_MAX:
+            if self._size > self._body_bytes_max():
                 self._refuse(413)
         elif isinstance(event, h11.EndOfMessage) and self._head is not None:
             self._busy = True
             self._serve(self._head)
+
+    def _body_bytes_max(self) -> int:
+        control = self._head is not None and self._head.target.startswith(b"/sim/")
+        return CONTROL_BODY_BYTES_MAX if control else BODY_BYTES_MAX
 
     def _refuse(self, status: int) -> None:
         """The request is no HTTP, or too large: say so and hang up."""
         self._busy = True
         if self.wire.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._send(
-                Answer(b'{"error":["EGeneral:Invalid arguments"]}', status, headers=((b"connection", b"close"),))
+                Answer(f'{{"error":["{INVALID_ARGUMENTS}"]}}'.encode(), status, headers=((b"connection", b"close"),))
             )
         self._hang_up()
 
@@ -196,9 +221,8 @@ class Connection(asyncio.Protocol):
 
     def _follow(self, step: Answer | Later) -> None:
         self._ended = step.ended
-        self._late = isinstance(step, Later)
         if isinstance(step, Later):
-            self._after(step.wait_s, lambda: self._resume(step))
+            step.listen(partial(self._resume, asyncio.get_running_loop()))
         elif step.wait_s > 0:
             self._after(step.wait_s, lambda: self._deliver(step))
         else:
@@ -207,11 +231,10 @@ class Connection(asyncio.Protocol):
     def _after(self, wait_s: float, then: Callable[[], None]) -> None:
         self._timer = asyncio.get_running_loop().call_later(wait_s, then)
 
-    def _resume(self, step: Later) -> None:
-        """Look at a delayed request. Its client may have left: then it is carried out and nobody is told."""
-        answer = step.then()
-        if not self._left:
-            self._follow(answer)
+    def _resume(self, loop: asyncio.AbstractEventLoop, answer: Answer) -> None:
+        """A delayed request has its answer, from whatever thread. Its client may have left: then nobody is told."""
+        with contextlib.suppress(RuntimeError):  # the server was stopped meanwhile
+            loop.call_soon_threadsafe(lambda: None if self._left else self._follow(answer))
 
     def _deliver(self, answer: Answer) -> None:
         if self._left:
@@ -220,10 +243,30 @@ class Connection(asyncio.Protocol):
             self._hang_up()
         elif answer.delivery is Delivery.HALF:
             self._send_half(answer)
+        elif answer.delivery is Delivery.SLOW:
+            self._write(self._start(answer))
+            self._trickle(_pieces(answer.body), answer.spread_s / SLOW_PIECES)
         else:
             self._send(answer)
-            self._end(answered=True)
-            self._next()
+            self._finished()
+
+    def _trickle(self, pieces: list[bytes], pause_s: float) -> None:
+        """Write one piece after each pause, then the end."""
+        if self._left:
+            return
+        if pieces:
+            self._after(pause_s, lambda: self._trickle_on(pieces, pause_s))
+        else:
+            self._write(self._finish())
+            self._finished()
+
+    def _trickle_on(self, pieces: list[bytes], pause_s: float) -> None:
+        self._write(self._part(pieces[0]))
+        self._trickle(pieces[1:], pause_s)
+
+    def _finished(self) -> None:
+        self._end(answered=True)
+        self._next()
 
     def _next(self) -> None:
         """Get ready for the next request, or close when one side wants to."""
@@ -277,6 +320,12 @@ class Connection(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             self.transport.abort()
+
+
+def _pieces(body: bytes) -> list[bytes]:
+    """The body in so many pieces, some of them empty when it is short."""
+    size = -(-len(body) // SLOW_PIECES)
+    return [body[n * size : (n + 1) * size] for n in range(SLOW_PIECES)]
 
 
 def _reason(status: int) -> bytes:

@@ -14,6 +14,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from sealane.simulator.facts import ORDERS_LIMIT, REST_RATE_LIMIT, TRADING_RATE_LIMIT
+
+LIMITS = {REST_RATE_LIMIT: "refused_rate", TRADING_RATE_LIMIT: "refused_rate", ORDERS_LIMIT: "refused_orders"}
 ENTRIES_KEPT = 100_000
 UNKNOWN_KEY = "unknown"  # the account name under which calls with a missing or unknown key are counted
 
@@ -50,13 +53,22 @@ class Entry:
 
 @dataclass(slots=True)
 class Tally:
-    """Running figures of one account, or of all of them together."""
+    """Running figures of one account.
+
+    A call refused by a limit is among `accepted` or `refused_other` too: the first says what became of its nonce.
+    `refused_unseen` are the late calls whose nonce was refused when nobody waited for the answer any more.
+    `nonces_excused` says that somebody lowered the highest nonce or opened the window by hand.
+    """
 
     requests: int = 0
     accepted: int = 0
     refused_nonce: int = 0
     refused_other: int = 0
+    refused_unseen: int = 0
+    refused_rate: int = 0
+    refused_orders: int = 0
     nonces_rose: bool = True
+    nonces_excused: bool = False
     max_overlap: int = 0
     overlapping: int = 0
     last_accepted_nonce: int | None = None
@@ -76,6 +88,7 @@ class Ticket:
     entry: Entry
     generation: int
     ended: bool = False
+    unseen: bool = False
 
     def accept(self, nonce: int) -> None:
         """The nonce was accepted."""
@@ -86,10 +99,15 @@ class Ticket:
     def refuse(self, error: str, *, nonce_refused: bool) -> None:
         """The call was answered with an error; unless its nonce was accepted before, it was refused."""
         self.entry.error = error
+        current = self.generation == self.journal.generation
+        if current:
+            self.journal.note_limit(self.entry.account, error)
         if self.entry.outcome == "accepted":
             return
         self.entry.outcome = "refused"
-        if self.generation == self.journal.generation:
+        if current and self.unseen and nonce_refused:
+            self.journal.note_unseen(self.entry.account)
+        elif current:
             self.journal.note_refused(self.entry.account, nonce_refused=nonce_refused)
 
     def drop(self) -> None:
@@ -150,6 +168,21 @@ class Journal:
         tally.refused_nonce += nonce_refused
         tally.refused_other += not nonce_refused
 
+    def note_unseen(self, name: str) -> None:
+        """Count a late call whose nonce was refused, unseen by its client."""
+        self._tally(name).refused_unseen += 1
+
+    def note_limit(self, name: str, error: str) -> None:
+        """Count a refusal by a limit, if the error is one."""
+        figure = LIMITS.get(error)
+        if figure is not None:
+            tally = self._tally(name)
+            setattr(tally, figure, getattr(tally, figure) + 1)
+
+    def excuse(self, name: str) -> None:
+        """Nonces of this account may fall from now on, because somebody changed the key by hand."""
+        self._tally(name).nonces_excused = True
+
     def leave(self, name: str) -> None:
         """A call is no longer in flight."""
         self.in_flight[name] -= 1
@@ -165,9 +198,11 @@ class Journal:
     def summary(self) -> dict[str, Any]:
         """The figures over all; `max_overlap` is the largest of any one key, `max_overlap_all_keys` over all keys."""
         tallies = self.tallies.values()
-        sums = ("requests", "accepted", "refused_nonce", "refused_other", "overlapping")
+        sums = ("requests", "accepted", "refused_nonce", "refused_other", "refused_unseen", "overlapping")
+        limits = {name: sum(getattr(tally, f"refused_{name}") for tally in tallies) for name in ("rate", "orders")}
         return {
             **{name: sum(getattr(tally, name) for tally in tallies) for name in sums},
+            "refused_limit": limits,
             "nonces_rose": all(tally.nonces_rose for tally in tallies),
             "max_overlap": max((tally.max_overlap for tally in tallies), default=0),
             "max_overlap_all_keys": self.max_overlap_all_keys,

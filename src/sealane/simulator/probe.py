@@ -8,11 +8,13 @@ import hashlib
 import hmac
 import http.client
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from sealane.simulator.accounts import SimAccount
+from sealane.simulator.http import Answer, Delivery, Later, Request
 
 TIMEOUT_S = 10.0
 
@@ -81,3 +83,30 @@ class Probe:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class Direct(Probe):
+    """A probe without a socket: it hands requests to `handle` and takes the answers, in the same thread.
+
+    Nothing waits: latency and slow answers take no time. What a socket would show shows alike: RemoteDisconnected for
+    a dropped answer, IncompleteRead for half of one, TimeoutError for one that comes later or never.
+    """
+
+    def __init__(self, handle: Callable[[Request], Answer | Later], account: SimAccount) -> None:
+        super().__init__("http://nowhere", account)
+        self._handle = handle
+
+    def send(self, verb: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Hand over a request as it is; status and body."""
+        bare, _, query = path.partition("?")
+        named = {name.lower().encode(): text.encode() for name, text in (headers or {}).items()}
+        answer = self._handle(Request(verb, bare, query, named, body))
+        if isinstance(answer, Later) or answer.delivery is Delivery.HANG:
+            answer.ended(False)
+            raise TimeoutError("no answer yet")
+        answer.ended(answer.delivery in (Delivery.WHOLE, Delivery.SLOW))
+        if answer.delivery is Delivery.DROP:
+            raise http.client.RemoteDisconnected("hung up on without an answer")
+        if answer.delivery is Delivery.HALF:
+            raise http.client.IncompleteRead(answer.body[: len(answer.body) // 2])
+        return answer.status, answer.body

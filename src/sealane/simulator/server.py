@@ -8,14 +8,19 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from sealane.simulator.accounts import SimAccount, make_accounts
+from sealane.simulator.audit import AuditFailed
+from sealane.simulator.clock import NS_PER_S, Clock
 from sealane.simulator.control import Control
 from sealane.simulator.exchange import Exchange
 from sealane.simulator.facts import UNKNOWN_METHOD, Switches
+from sealane.simulator.fault_fields import ControlError
 from sealane.simulator.http import Answer, Connection, Later, Request
+from sealane.simulator.probe import Direct
 
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 5.0
@@ -39,12 +44,48 @@ class Site:
         return Answer(json.dumps({"error": [UNKNOWN_METHOD]}).encode(), 404)
 
 
+class Alarm:
+    """Wakes the exchange on the server's loop when something is due by a clock that goes by itself."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange, self._loop = exchange, asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        exchange.timetable.changed = self.set
+        self.set()
+
+    def set(self) -> None:
+        """Look at the timetable again; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._arm)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._exchange.lock:
+            due_ns, clock = self._exchange.timetable.next_ns, self._exchange.clock
+            if due_ns is not None and clock.mode != "frozen":
+                wait_s = max(0, due_ns - clock.now_ns()) / NS_PER_S
+                self._timer = self._loop.call_later(wait_s, self._ring)
+
+    def _ring(self) -> None:
+        self._exchange.settle()
+        self._arm()
+
+    def stop(self) -> None:
+        """The server ends: nothing wakes the exchange any more."""
+        self._exchange.timetable.changed = lambda: None
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class Simulator:
     """A simulated Kraken on a thread of its own. Use it as a context manager, or `start()` and `stop()` it.
 
     `accounts` is how many there are (MASTER, user1, …), `seed` decides keys, prices and order ids, `latency_ms` is
-    waited before each answer, `port` 0 takes a free one. `url` is known once it is started. Stopped and started
-    again it has the same address and remembers everything: an outage. All methods may be called from any thread.
+    waited before each answer, `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every
+    account starts with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and
+    started again it has the same address and remembers everything: an outage. All methods may be called from any
+    thread; those that change something raise ControlError (a ValueError) when they are asked for what cannot be.
     """
 
     def __init__(
@@ -56,13 +97,22 @@ class Simulator:
         port: int = 0,
         host: str = "127.0.0.1",
         switches: Switches | None = None,
+        tier: str = "off",
+        clock: str | Clock = "real",
     ) -> None:
         if latency_ms < 0:
             raise ValueError("latency_ms must be 0 or more")
-        self.accounts: tuple[SimAccount, ...] = make_accounts(accounts, seed)
-        self.exchange = Exchange(self.accounts, seed=seed, latency_ms=latency_ms, switches=switches)
+        self.exchange = Exchange(
+            make_accounts(accounts, seed),
+            seed=seed,
+            latency_ms=latency_ms,
+            switches=switches,
+            clock=_clock(clock),
+            tier=tier,
+        )
         self.host, self.port = host, port
         self.control = Control(self.exchange, lambda: self.url)
+        self.site = Site(self.exchange, self.control)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -70,6 +120,11 @@ class Simulator:
     def __repr__(self) -> str:
         running = self.url if self._thread else "stopped"
         return f"<Simulator {running}, {len(self.accounts)} accounts>"
+
+    @property
+    def accounts(self) -> tuple[SimAccount, ...]:
+        """The accounts: MASTER, user1, …"""
+        return self.exchange.public_accounts
 
     @property
     def url(self) -> str:
@@ -93,7 +148,7 @@ class Simulator:
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with _serving(Site(self.exchange, self.control), listener):
+        async with _serving(self.site, listener):
             ready.set()
             await self._stop.wait()
 
@@ -117,9 +172,9 @@ class Simulator:
     # --- control ---
 
     def add_fault(self, kind: str, *, methods: list[str] | None = None, **fields: Any) -> dict[str, Any]:
-        """Add a fault rule, as `POST /sim/faults` does; ControlError (a ValueError) when it is not right.
+        """Add a fault rule, as `POST /sim/faults` does.
 
-        Fields besides `methods`: account, count or probability, and what the kind takes.
+        Fields besides `methods`: account, pair, count or probability, nth, after_calls, when, and what the kind takes.
         """
         return self.control.add_fault({"kind": kind, "methods": methods, **fields})
 
@@ -149,8 +204,60 @@ class Simulator:
         self.control.reset()
 
     def update_account(self, name: str, **changes: Any) -> dict[str, Any]:
-        """Change nonce, nonce_window, permissions, otp or balances of one account; gives its state."""
+        """Change nonce, nonce_window, permissions, otp, balances or tier of one account; gives its state."""
         return self.control.update_account(name, changes)
+
+    def set_status(self, status: str | None = None, **pairs: str) -> dict[str, Any]:
+        """Put the exchange or pairs into a state: `set_status("cancel_only")`, `set_status(XBTUSD="post_only")`."""
+        return self.control.set_status({"status": status, "pairs": pairs})
+
+    def freeze(self) -> dict[str, Any]:
+        """Stop the exchange's clock where it is; gives the clock, as the next two do."""
+        return self.control.set_time({"freeze": True})
+
+    def advance(self, seconds: float) -> dict[str, Any]:
+        """Move the exchange's clock forward, and let happen what is due by then."""
+        return self.control.set_time({"advance_s": seconds})
+
+    def real_time(self) -> dict[str, Any]:
+        """Let the exchange's clock show the system's time again."""
+        return self.control.set_time({"real": True})
+
+    def direct(self, account: int | SimAccount = 0) -> Direct:
+        """A client without a socket, also of a simulator that was not started: an account, or its place."""
+        return Direct(self.site.handle, self.accounts[account] if isinstance(account, int) else account)
+
+    def audit(self) -> None:
+        """Judge the simulator itself: AuditFailed (an AssertionError) lists what it did wrong by its own rules."""
+        found = self.control.audit()["findings"]
+        if found:
+            raise AuditFailed("the simulator is wrong about itself:\n" + "\n".join(found))
+
+    def save(self, path: str | Path) -> None:
+        """Write accounts, orders, nonces, counters, clock, faults and dice to a file, whole or not at all."""
+        target = Path(path)
+        unfinished = target.with_name(target.name + ".new")
+        unfinished.write_text(json.dumps(self.control.snapshot()), encoding="utf-8")
+        unfinished.replace(target)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a file that `save` wrote, with its keys and its clock; the journal starts anew."""
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError:
+            raise ControlError(f"snapshot: {path} is not JSON") from None
+        self.control.restore(document)
+
+
+def _clock(clock: str | Clock) -> Clock:
+    if isinstance(clock, Clock):
+        return clock
+    if clock not in ("real", "frozen"):
+        raise ValueError("clock must be real, frozen or a Clock")
+    made = Clock()
+    if clock == "frozen":
+        made.freeze()
+    return made
 
 
 def serve(
@@ -161,24 +268,33 @@ def serve(
     latency_ms: float,
     host: str = "127.0.0.1",
     out: TextIO | None = None,
+    tier: str = "off",
+    state: str | Path | None = None,
 ) -> None:
     """Run in the foreground until SIGINT or SIGTERM, then return.
 
+    `state` is a file to go on from, if it is there, and to save to at the end; its keys then count, not the seed's.
+
     The first line on `out` (default: stdout) is one JSON document:
     `{"url", "accounts": [{"name", "api_key", "api_secret"}, …]}`.
-    OSError when the port is taken, ValueError when a number makes no sense. To be called from the main thread.
+    OSError when the port is taken or the file cannot be used, ValueError when a number or the file makes no sense.
+    To be called from the main thread.
     """
-    simulator = Simulator(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, host=host)
+    simulator = Simulator(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, host=host, tier=tier)
+    if state is not None and Path(state).exists():
+        simulator.load(state)
     listener = _listen(host, port)
     simulator.port = listener.getsockname()[1]
     asyncio.run(_serve_until_signal(simulator, listener, out or sys.stdout))
+    if state is not None:
+        simulator.save(state)
 
 
 async def _serve_until_signal(simulator: Simulator, listener: socket.socket, out: TextIO) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with _serving(Site(simulator.exchange, simulator.control), listener):
+    async with _serving(simulator.site, listener):
         out.write(json.dumps(simulator.control.accounts()) + "\n")
         out.flush()
         await stop.wait()
@@ -199,9 +315,11 @@ async def _serving(site: Site, listener: socket.socket) -> Any:
     """Accept connections while the block runs; afterwards none is left."""
     connections: set[Connection] = set()
     server = await asyncio.get_running_loop().create_server(lambda: Connection(site, connections), sock=listener)
+    alarm = Alarm(site.exchange)
     try:
         yield
     finally:
+        alarm.stop()
         server.close()
         for connection in list(connections):
             connection.abort()

@@ -2,9 +2,11 @@
 
 ``StoreContract`` is the store port as tests: derive from it and every store proves the same promises.
 ``FakeClock`` goes when it is told to. ``SimVolume`` and ``SimDisk`` are a disk in memory that loses power, fails
-and fills up on demand, and ``NonceOrder`` is the judge of what a lane gave out.
+and fills up on demand, and ``NonceOrder`` is the judge of what a lane gave out. ``Simulator`` is a Kraken on this
+machine; ``pytest_plugins = ["sealane.testing.pytest_plugin"]`` gives it to tests as the fixture ``kraken_simulator``.
 """
 
+from sealane.simulator import Simulator
 from sealane.testing.clock import FakeClock
 from sealane.testing.contract import StoreContract
 from sealane.testing.order import NonceOrder, OutOfOrder
@@ -18,6 +20,7 @@ __all__ = [
     "OutOfOrder",
     "SimDisk",
     "SimVolume",
+    "Simulator",
     "StoreContract",
     "WouldBlock",
 ]

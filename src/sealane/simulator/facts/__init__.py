@@ -1,0 +1,184 @@
+"""What is known about Kraken's answers, and what is not.
+
+Every error text, number, permission and limit that the simulator shows stands once, in a data file of this package
+(`errors.toml`, `numbers.toml`, `limits.toml`, `names.toml`), with the document it is from, when that was read and how
+sure it is; `reading.py` says how. Here they become constants. Where nobody knows and the choice can matter to a
+client, it is a field of `Switches`, so that a test can run under both answers.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sealane.simulator.facts.reading import read_all
+
+FACTS = read_all()
+
+
+def _text(name: str) -> str:
+    return str(FACTS[name].value)
+
+
+def _whole(name: str) -> int:
+    return int(FACTS[name].value)
+
+
+def _names(name: str) -> tuple[str, ...]:
+    return tuple(FACTS[name].value)
+
+
+def _rows(name: str) -> tuple[tuple[Any, ...], ...]:
+    return tuple(tuple(row) for row in FACTS[name].value)
+
+
+# --- error texts ---------------------------------------------------------------------------------------------
+INVALID_KEY = _text("INVALID_KEY")
+INVALID_SIGNATURE = _text("INVALID_SIGNATURE")
+INVALID_NONCE = _text("INVALID_NONCE")
+PERMISSION_DENIED = _text("PERMISSION_DENIED")
+UNKNOWN_METHOD = _text("UNKNOWN_METHOD")
+INVALID_ARGUMENTS = _text("INVALID_ARGUMENTS")  # an argument's name follows after a colon
+INTERNAL_ERROR = _text("INTERNAL_ERROR")
+DEADLINE_ELAPSED = _text("DEADLINE_ELAPSED")
+UNKNOWN_ASSET = _text("UNKNOWN_ASSET")
+UNKNOWN_PAIR = _text("UNKNOWN_PAIR")
+UNKNOWN_ORDER = _text("UNKNOWN_ORDER")
+INSUFFICIENT_FUNDS = _text("INSUFFICIENT_FUNDS")
+ORDER_MINIMUM = _text("ORDER_MINIMUM")
+COST_MINIMUM = _text("COST_MINIMUM")
+TICK_SIZE = _text("TICK_SIZE")
+INVALID_PRICE = _text("INVALID_PRICE")  # a sentence that names the pair and its decimals follows
+POST_ONLY = _text("POST_ONLY")
+REDUCE_ONLY = _text("REDUCE_ONLY")
+DUPLICATE_CLIENT_ID = _text("DUPLICATE_CLIENT_ID")
+REST_RATE_LIMIT = _text("REST_RATE_LIMIT")
+TRADING_RATE_LIMIT = _text("TRADING_RATE_LIMIT")
+ORDERS_LIMIT = _text("ORDERS_LIMIT")
+THROTTLED = _text("THROTTLED")  # with {until}
+LOCKOUT = _text("LOCKOUT")
+UNAVAILABLE = _text("UNAVAILABLE")
+MARKET_IN_MODE = _text("MARKET_IN_MODE")  # with {mode}
+SIMULATED_WARNING = _text("SIMULATED_WARNING")
+
+# --- numbers -------------------------------------------------------------------------------------------------
+NONCE_LIMIT = _whole("NONCE_LIMIT")
+QUERY_ORDERS_MAX = _whole("QUERY_ORDERS_MAX")
+CLOSED_ORDERS_PAGE = _whole("CLOSED_ORDERS_PAGE")
+DEADLINE_MAX_S = _whole("DEADLINE_MAX_S")
+TOKEN_EXPIRES_S = _whole("TOKEN_EXPIRES_S")
+CLIENT_ID_CHARS = _whole("CLIENT_ID_CHARS")
+TAKER_FEE = Decimal(_text("TAKER_FEE"))
+MAKER_FEE = Decimal(_text("MAKER_FEE"))
+TAKER_TIERS = _rows("TAKER_TIERS")
+MAKER_TIERS = _rows("MAKER_TIERS")
+
+# --- names ---------------------------------------------------------------------------------------------------
+ALL_PERMISSIONS = _names("ALL_PERMISSIONS")
+NOT_GIVEN = _names("NOT_GIVEN")
+DEFAULT_PERMISSIONS = tuple(name for name in ALL_PERMISSIONS if name not in NOT_GIVEN)
+# Fault rules may name any of them; those without code are unknown methods.
+PRIVATE_METHODS = frozenset(_names("PRIVATE_METHODS"))
+WRITES = frozenset(_names("WRITES"))
+SYSTEM_STATES = _names("SYSTEM_STATES")
+PAIR_STATES = _names("PAIR_STATES")
+
+
+# --- limits --------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Tier:
+    """What a verification tier allows: how full its counters may be, points a second, open orders per pair."""
+
+    rest_maximum: Decimal
+    rest_drain_per_s: Decimal
+    trading_maximum: Decimal
+    trading_drain_per_s: Decimal
+    open_orders: int
+
+
+def _tier(name: str) -> Tier:
+    row = FACTS[name].value
+    decimals = {field: Decimal(value) for field, value in row.items() if field != "open_orders"}
+    return Tier(**decimals, open_orders=row["open_orders"])
+
+
+STARTER = _tier("STARTER")
+INTERMEDIATE = _tier("INTERMEDIATE")
+PRO = _tier("PRO")
+CALL_COST = _whole("CALL_COST")
+FREE_CALLS = frozenset(_names("FREE_CALLS"))
+HISTORY_CALLS = frozenset(_names("HISTORY_CALLS"))
+HISTORY_COST = _whole("HISTORY_COST")
+OTHER_TRADING_CALLS = frozenset(_names("OTHER_TRADING_CALLS"))
+TRADING_FIXED = {what: Decimal(points) for what, points in FACTS["TRADING_FIXED"].value.items()}
+AGE_PENALTIES: dict[str, list[list[int]]] = FACTS["AGE_PENALTIES"].value
+LOCKOUT_STRIKES = _whole("LOCKOUT_STRIKES")
+LOCKOUT_WINDOW_S = _whole("LOCKOUT_WINDOW_S")
+LOCKOUT_S = _whole("LOCKOUT_S")
+THROTTLE_S = _whole("THROTTLE_S")
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The answers that nobody documents, each settable.
+
+    The defaults are what is likelier, or where both are as likely, what is harder on a client.
+
+    - `bad_signature_consumes_nonce`: a call refused for its signature has used up its nonce.
+    - `otp_refusal_consumes_nonce`, `permission_refusal_consumes_nonce`, `rate_refusal_consumes_nonce`: the same for
+      those refusals.
+    - `window_allows_replay`: with a nonce window above 0 the same nonce is accepted twice.
+    - `key_info_counts_itself`: the `nonce` of GetApiKeyInfo includes the call that asks.
+    - `empty_balance_has_result`: an account without balances answers `"result": {}`; else `result` is missing.
+    - `empty_trade_balance_fails`: TradeBalance of an account without balances is an internal error.
+    - `otp_error`: the error string for a missing or wrong `otp`.
+    - `duplicate_client_id_error`: the error string for a `cl_ord_id` that an open order already has.
+    - `history_cost`: what Ledgers, TradesHistory and ClosedOrders add to the REST counter.
+    - `other_trading_call_cost`: what amend, edit, batch and cancel-all calls add to the REST counter.
+    - `cancel_all_cost`: what CancelAll adds to a pair's trading counter for each order of the pair.
+    - `refused_calls_count`: a call refused by a counter is charged nevertheless.
+    - `cancel_refused_over_limit`: a cancel for which the trading counter has no room is refused, as an add is.
+    - `validate_counts`: AddOrder with `validate` is charged and checked like the real one.
+    - `throttle_above`: so many private calls of one key may be under way at once, more are throttled; 0 is no limit.
+    - `throttle_s`: how far ahead the time in the throttling error lies.
+    - `lockout_after_rate`: so many refusals by the REST counter within `lockout_window_s` lock the key out; 0: never.
+    - `lockout_after_nonces`: the same for invalid nonces.
+    - `lockout_window_s`, `lockout_s`: the window of the two, and how long the key is locked out.
+    - `maintenance_refuses_reads`: in maintenance all private calls are refused; else only those that change something.
+    """
+
+    bad_signature_consumes_nonce: bool = False
+    otp_refusal_consumes_nonce: bool = True
+    permission_refusal_consumes_nonce: bool = True
+    rate_refusal_consumes_nonce: bool = True
+    window_allows_replay: bool = True
+    key_info_counts_itself: bool = True
+    empty_balance_has_result: bool = True
+    empty_trade_balance_fails: bool = False
+    otp_error: str = INVALID_SIGNATURE
+    duplicate_client_id_error: str = DUPLICATE_CLIENT_ID
+    history_cost: int = HISTORY_COST
+    other_trading_call_cost: int = CALL_COST
+    cancel_all_cost: int = 0
+    refused_calls_count: bool = False
+    cancel_refused_over_limit: bool = True
+    validate_counts: bool = True
+    throttle_above: int = 0
+    throttle_s: int = THROTTLE_S
+    lockout_after_rate: int = LOCKOUT_STRIKES
+    lockout_after_nonces: int = 0
+    lockout_window_s: float = LOCKOUT_WINDOW_S
+    lockout_s: float = LOCKOUT_S
+    maintenance_refuses_reads: bool = True
+
+
+class Refused(Exception):
+    """Kraken says no: carries the one error string of the envelope."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def bad_argument(name: str) -> Refused:
+    """The refusal of one argument: `EGeneral:Invalid arguments:<name>`."""
+    return Refused(f"{INVALID_ARGUMENTS}:{name}")

@@ -1,0 +1,91 @@
+"""Time that is frozen, moved and real, and what is planned by it."""
+
+import pytest
+
+from sealane.simulator import Clock, ControlError, Probe, Simulator
+from sealane.simulator.clock import Timetable
+
+NS = 10**9
+ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.1", "price": "25000"}
+
+
+def test_a_frozen_clock_goes_only_when_told_to() -> None:
+    clock = Clock(frozen_ns=5 * NS)
+    assert (clock.now_ns(), clock.mode) == (5 * NS, "frozen")
+    clock.advance(NS)
+    assert clock.now_ns() == 6 * NS
+    clock.real()
+    assert clock.mode == "real"
+    before = clock.now_ns()
+    clock.advance(1000 * NS)
+    assert clock.mode == "moved"
+    assert clock.now_ns() >= before + 1000 * NS
+    clock.freeze()
+    assert clock.now_ns() == clock.now_ns() >= before + 1000 * NS
+
+
+def test_plans_are_carried_out_in_order_each_at_its_time() -> None:
+    clock = Clock(frozen_ns=0)
+    table, done = Timetable(clock), []
+    for name, due_s in (("late", 30), ("first", 10), ("second", 10)):
+        table.add(due_s * NS, lambda name=name: done.append((name, clock.now_ns() // NS)))  # type: ignore[misc]
+    table.add(20 * NS, lambda: table.add(21 * NS, lambda: done.append(("planned on the way", clock.now_ns() // NS))))
+    table.run()
+    assert (done, table.next_ns) == ([], 10 * NS)
+    table.advance(25 * NS)
+    assert done == [("first", 10), ("second", 10), ("planned on the way", 21)]
+    assert clock.now_ns() == 25 * NS
+    table.advance(5 * NS)
+    assert done[-1] == ("late", 30)
+
+
+def test_cleared_plans_are_dropped_and_not_done() -> None:
+    table, seen = Timetable(Clock(frozen_ns=0)), []
+    table.add(NS, lambda: seen.append("done"), lambda: seen.append("dropped"))
+    table.clear()
+    table.advance(2 * NS)
+    assert seen == ["dropped"]
+
+
+def test_the_exchange_goes_by_its_clock() -> None:
+    clock = Clock(frozen_ns=1_800_000_000 * NS)
+    client = Simulator(clock=clock).direct()
+    assert client.public("Time")["result"]["unixtime"] == 1_800_000_000
+    assert client.control("POST", "/sim/time", {"advance_s": 2.5})[1]["now_ns"] == str(1_800_000_002_500_000_000)
+    assert client.private("GetApiKeyInfo")["result"]["lastUsed"] == "1800000002"
+    past, future = "2027-01-15T08:00:02Z", "2027-01-15T08:00:12Z"
+    assert client.private("AddOrder", deadline=past, **ORDER)["error"] == ["EService:Deadline elapsed"]
+    assert client.private("AddOrder", deadline=future, **ORDER)["error"] == []
+    client.control("POST", "/sim/time", {"advance_s": 10})
+    assert client.private("AddOrder", deadline=future, **ORDER)["error"] == ["EService:Deadline elapsed"]
+
+
+def test_time_over_http() -> None:
+    with Simulator(clock="frozen") as kraken, Probe(kraken.url, kraken.accounts[0]) as probe:
+        first = probe.control("GET", "/sim/time")[1]
+        assert (first["mode"], probe.control("GET", "/sim/time")[1]) == ("frozen", first)
+        assert probe.control("POST", "/sim/time", {"real": True})[1]["mode"] == "real"
+        assert probe.control("POST", "/sim/time", {"advance_s": 60})[1] | {"now_ns": 0, "now": 0} == {
+            "mode": "moved",
+            "now_ns": 0,
+            "now": 0,
+            "ahead_s": 60.0,
+        }
+        assert probe.control("POST", "/sim/time", {"freeze": True})[1]["mode"] == "frozen"
+        for wrong in ({}, {"advance_s": -1}, {"advance_s": "1"}, {"freeze": False}, {"real": True, "freeze": True}):
+            status, document = probe.control("POST", "/sim/time", wrong)
+            assert (status, document["error"][:16]) == (400, "time: give one o")
+
+
+def test_the_python_side_of_it() -> None:
+    simulator = Simulator(clock="frozen")
+    before = int(simulator.control.time()["now_ns"])
+    assert int(simulator.advance(1.5)["now_ns"]) == before + 1_500_000_000
+    assert simulator.real_time()["mode"] == "real"
+    assert simulator.freeze()["mode"] == "frozen"
+    with pytest.raises(ControlError):
+        simulator.advance(-1)
+    with pytest.raises(ValueError, match="only passes forward"):
+        simulator.exchange.pass_time(-1)
+    with pytest.raises(ValueError, match="clock must be real, frozen"):
+        Simulator(clock="stopped")
