@@ -24,6 +24,8 @@ THROTTLE_S = 5.0
 """How long a throttle that names no time lasts."""
 PROMISE_SLACK_S = 5.0
 """So long after its time a promise is kept for who waits."""
+WAIT_MIN_S = 0.001
+"""Nobody asks again sooner: floats and clocks are not exact."""
 LOOK_AGAIN_S = 5.0
 """A pair with as many open orders as it may have is looked at again after this."""
 _REST, _PAIR = "key ", "pair "
@@ -145,7 +147,8 @@ def ask(rates: Rates, asker: Asker, call: Transaction, now_ns: int, promised: Cl
     _promise(counters, call.rank, claim, +1, now_ns + int((wait_s + PROMISE_SLACK_S) * NS_PER_S))
     # What an order costs falls with its age, so there may be room before the counter has drained.
     step_s = call.next_step_s(asker.notes, now_ns)
-    return rates, Room(wait_s if step_s is None else min(wait_s, step_s), claim, slowest)
+    wait_s = wait_s if step_s is None else min(wait_s, step_s)
+    return rates, Room(max(WAIT_MIN_S, wait_s), claim, slowest)
 
 
 def _as_of(rates: Rates, asker: Asker, now_ns: int) -> defaultdict[str, Counter]:
