@@ -110,12 +110,12 @@ class Order:
         nonce = yield Draw()
         unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
         self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
-        yield KeepIntent(self.intent, self.sync)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
 
     def _wire(self, turn: Turn, drafted: Drafted, nonce: int) -> Flow[Verdict]:
-        """Send the bytes, and the same bytes again where that is safe."""
+        """Send the bytes under the stored intent, and the same bytes again where that is safe."""
+        yield KeepIntent(self.intent, self.sync)
         request, doubt = drafted.signed(nonce), None
         for copy in itertools.count():
             left_s = self._left_s((yield Now()))
