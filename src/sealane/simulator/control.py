@@ -80,6 +80,7 @@ class Control:
     def state(self) -> Json:
         """`{"accounts": {name: {…}}, "prices": {pair: {"bid", "ask"}}, "faults": n}`, without secrets."""
         with self.exchange.lock:
+            self.exchange.advance()
             quotes = self.exchange.market.quotes
             return {
                 "accounts": {name: _account_state(account) for name, account in self.exchange.accounts.items()},

@@ -33,6 +33,7 @@ from sealane.simulator.market import Market
 from sealane.simulator.methods import PRIVATE
 from sealane.simulator.params import Params, parse_body, parse_query
 from sealane.simulator.public import PUBLIC
+from sealane.simulator.venue import Venue
 
 HTML_PAGE = "<!DOCTYPE html>\n<html><head><title>{0} Bad gateway</title></head><body><h1>{0}</h1></body></html>\n"
 
@@ -51,8 +52,9 @@ class Call:
 class Exchange:
     """Accounts, market, fault rules and journal, behind one lock.
 
-    `accounts` are the keys it knows, `latency_ms` is the time between carrying out and answering. Safe to use from
-    any thread; the server's loop uses it the same way.
+    `accounts` are the keys it knows, `latency_ms` is the time between carrying out and answering, `volatility` the
+    typical relative change of a price in one second (0: prices stand still). Safe to use from any thread; the
+    server's loop uses it the same way.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Exchange:
         *,
         seed: int = 0,
         latency_ms: float = 0.0,
+        volatility: float = 0.0,
         switches: Switches | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -68,22 +71,31 @@ class Exchange:
         self.public_accounts = accounts
         self.seed, self.latency_s = seed, latency_ms / 1000
         self.switches, self.clock = switches or Switches(), clock or Clock()
-        self.market = Market(seed)
+        self.volatility = volatility
         self.faults = FaultRules(seed, PRIVATE_METHODS | PUBLIC.keys(), [account.name for account in accounts])
         self.journal = Journal()
         self.reset()
 
     def reset(self) -> None:
-        """Orders, balances, nonces, settings, faults and journal as at the start; keys and prices stay."""
+        """Orders, balances, prices, nonces, settings, faults and journal as at the start; keys stay."""
         with self.lock:
             now_ns = self.clock.now_ns()
             opened = [open_account(account, index, now_ns) for index, account in enumerate(self.public_accounts)]
             self.accounts = {account.name: account for account in opened}
             self._by_key = {account.public.api_key: account for account in opened}
             self._ids = random.Random(f"ids {self.seed}")
+            self.market = Market(self.seed, volatility=self.volatility, start_ns=now_ns)
+            self.venue = Venue(self.market, self.accounts, self._ids)
             self._answers = 0
             self.faults.reset()
             self.journal.clear()
+
+    def advance(self) -> int:
+        """Let orders and prices come up to the present; gives its time. To be called before anything is looked at."""
+        with self.lock:
+            now_ns = self.clock.now_ns()
+            self.venue.advance(now_ns)
+            return now_ns
 
     # --- the two faces ---
 
@@ -174,7 +186,7 @@ class Exchange:
         self._use_up(call, account, nonce)
         auth.check_otp(account, call.fields, self.switches)
         auth.check_permission(account, method)
-        return Context(account, self.market, self.switches, self.clock.now_ns(), self._ids, before)
+        return Context(account, self.market, self.switches, self.advance(), self._ids, before, self.venue)
 
     def _check_signature(self, call: Call, account: Account) -> int:
         text, request = auth.nonce_text(call.fields), call.request
@@ -204,7 +216,7 @@ class Exchange:
                 raise Refused(UNKNOWN_METHOD)
             if instead:
                 raise Refused(instead)
-            return _envelope(method(self.market, self.clock.now_ns(), Params(parse_query(request.query))))
+            return _envelope(method(self.market, self.advance(), Params(parse_query(request.query))))
         except Refused as refused:
             return _error(refused.error)
 

@@ -43,7 +43,8 @@ class Simulator:
     """A simulated Kraken on a thread of its own. Use it as a context manager, or `start()` and `stop()` it.
 
     `accounts` is how many there are (MASTER, user1, …), `seed` decides keys, prices and order ids, `latency_ms` is
-    waited before each answer, `port` 0 takes a free one. `url` is known once it is started. Stopped and started
+    waited before each answer, `volatility` is the typical relative change of a price in one second (0: prices stand
+    still), `port` 0 takes a free one. `url` is known once it is started. Stopped and started
     again it has the same address and remembers everything: an outage. All methods may be called from any thread.
     """
 
@@ -53,6 +54,7 @@ class Simulator:
         accounts: int = 1,
         seed: int = 0,
         latency_ms: float = 0,
+        volatility: float = 0,
         port: int = 0,
         host: str = "127.0.0.1",
         switches: Switches | None = None,
@@ -60,7 +62,9 @@ class Simulator:
         if latency_ms < 0:
             raise ValueError("latency_ms must be 0 or more")
         self.accounts: tuple[SimAccount, ...] = make_accounts(accounts, seed)
-        self.exchange = Exchange(self.accounts, seed=seed, latency_ms=latency_ms, switches=switches)
+        self.exchange = Exchange(
+            self.accounts, seed=seed, latency_ms=latency_ms, volatility=volatility, switches=switches
+        )
         self.host, self.port = host, port
         self.control = Control(self.exchange, lambda: self.url)
         self._thread: threading.Thread | None = None
@@ -159,6 +163,7 @@ def serve(
     accounts: int,
     seed: int,
     latency_ms: float,
+    volatility: float = 0,
     host: str = "127.0.0.1",
     out: TextIO | None = None,
 ) -> None:
@@ -168,7 +173,9 @@ def serve(
     `{"url", "accounts": [{"name", "api_key", "api_secret"}, …]}`.
     OSError when the port is taken, ValueError when a number makes no sense. To be called from the main thread.
     """
-    simulator = Simulator(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, host=host)
+    simulator = Simulator(
+        port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, volatility=volatility, host=host
+    )
     listener = _listen(host, port)
     simulator.port = listener.getsockname()[1]
     asyncio.run(_serve_until_signal(simulator, listener, out or sys.stdout))
