@@ -182,13 +182,13 @@ def _edited(old: Order, params: Params) -> Mapping[str, Any]:
         raise bad_argument("volume")
     if set(params.names("oflags")) - {"post"}:
         raise bad_argument("oflags")
-    left = volume - old.filled
+    left, kind = volume - old.filled, KINDS[old.ordertype]
     kept = {
         "ordertype": old.ordertype,
         "type": old.side,
         "volume": f"{left:f}",
-        "price": old.first_price() if KINDS[old.ordertype].price else None,
-        "price2": old.second_price() if KINDS[old.ordertype].price2 else None,
+        "price": str(old.trail or old.first_price()) if kind.price else None,
+        "price2": str(old.limit_offset or old.second_price()) if kind.price2 else None,
         "displayvol": None if old.display is None else f"{min(old.display, left):f}",
         "oflags": ",".join(sorted({*old.flags, *params.names("oflags")})),
         "userref": old.userref,
@@ -196,7 +196,7 @@ def _edited(old: Order, params: Params) -> Mapping[str, Any]:
         "starttm": old.starttm,
         "expiretm": old.expiretm,
         "stptype": old.self_trade,
-        "trigger": old.trigger_by if KINDS[old.ordertype].triggered else None,
+        "trigger": old.trigger_by if kind.triggered else None,
     }
     given = ("price", "price2", "displayvol", "userref", "leverage", "close", "reduce_only")
     return kept | {name: params.fields[name] for name in given if params.fields.get(name) not in (None, "")}

@@ -29,6 +29,10 @@ class Offset:
     def __str__(self) -> str:
         return f"{self.sign}{self.amount}{'%' if self.percent else ''}"
 
+    def written(self, digits: int) -> str:
+        """As Kraken shows it: percent with four decimals, `+5.0000%`; else with `digits`."""
+        return f"{self.sign}{self.amount:.4f}%" if self.percent else f"{self.sign}{self.amount:.{digits}f}"
+
     def distance(self, base: Decimal) -> Decimal:
         """How far it is from `base`, without direction, in quote currency."""
         return base * self.amount / 100 if self.percent else self.amount
@@ -162,13 +166,13 @@ class Order:
     def first_price(self) -> str:
         """`price` of the description: the trailing distance, the trigger, the limit, or 0."""
         if self.trail is not None:
-            return str(self.trail)
+            return self.trail.written(self.pair.pair_decimals)
         return self.written(self.limit if self.trigger is None else self.trigger)
 
     def second_price(self) -> str:
         """`price2` of the description: the limit of a triggered type, or 0."""
         if self.limit_offset is not None:
-            return str(self.limit_offset)
+            return self.limit_offset.written(self.pair.pair_decimals)
         return self.written(None if self.trigger is None else self.limit)
 
     def written(self, price: Decimal | None) -> str:
