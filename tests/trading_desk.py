@@ -7,6 +7,7 @@ from sealane.simulator.accounts import make_accounts, open_account
 from sealane.simulator.clock import NS_PER_S
 from sealane.simulator.context import Context
 from sealane.simulator.facts import Refused, Switches
+from sealane.simulator.fills import needs
 from sealane.simulator.market import Market
 from sealane.simulator.methods import PRIVATE
 from sealane.simulator.params import Params
@@ -28,6 +29,8 @@ class Desk:
         self.started_with = {name: dict(account.balances) for name, account in self.accounts.items()}
         self.market = Market(seed, volatility=volatility, start_ns=START_NS)
         self.venue = Venue(self.market, self.accounts, self._ids)
+        self._end = self.venue.end
+        self.venue.end = self._watch_end
 
     def call(self, method, *, by="MASTER", **fields):
         self.venue.advance(self.now_ns)
@@ -70,6 +73,11 @@ class Desk:
 
     # --- what must always hold ---
 
+    def _watch_end(self, order, status, reason, now_ns):
+        """An order that is filled whole has used up its hold to the last digit."""
+        assert status != "closed" or order.hold == 0, order
+        self._end(order, status, reason, now_ns)
+
     def audit(self):
         for name, account in self.accounts.items():
             self._audit_holds(account)
@@ -80,11 +88,19 @@ class Desk:
     def _audit_holds(self, account):
         held = {}
         for order in account.open.values():
-            assert order.hold >= 0
+            assert order.hold == self._needed(order)
             held[order.hold_asset] = held.get(order.hold_asset, 0) + order.hold
         for asset in held.keys() | account.held.keys():
             assert account.held.get(asset, 0) == held.get(asset, 0), asset
             assert 0 <= held.get(asset, 0) <= account.balances.get(asset, 0), asset
+
+    def _needed(self, order):
+        """What an order must hold: what its rest costs at most, exact where that is known."""
+        if order.status == "pending" or order.waiting:
+            return order.hold if order.hold > 0 else None
+        whole, rate = (order.tally.volume + order.left, order.limit), Decimal("0.0025")
+        assets = self.market.assets
+        return needs(assets, order, *whole, rate) - needs(assets, order, order.tally.volume, order.limit, rate)
 
     def _audit_ledgers(self, account, started_with):
         balances = dict(started_with)

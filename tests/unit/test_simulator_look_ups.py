@@ -1,11 +1,11 @@
-"""What was: trades, ledgers, volume, pages and their bounds, orders that do not show yet; and the public market data."""
+"""What was: trades, ledgers, volume, pages and bounds, orders that do not show yet; and the public market data."""
 
 from decimal import Decimal as D
 
 import pytest
-from trading_desk import START_NS, Desk
 
 from sealane.simulator.clock import NS_PER_S
+from trading_desk import START_NS, Desk
 
 START_S = START_NS // NS_PER_S
 

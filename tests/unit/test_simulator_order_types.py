@@ -3,6 +3,7 @@
 from decimal import Decimal as D
 
 import pytest
+
 from trading_desk import START_NS, Desk
 
 TICK = D("0.1")

@@ -1,5 +1,7 @@
 """Price paths: pure, bounded, and searched without walking through them."""
 
+import itertools
+
 import pytest
 
 from sealane.simulator.prices import NEVER_ABOVE, NEVER_BELOW, PricePath
@@ -27,7 +29,7 @@ def test_without_volatility_it_stands_still():
 
 def test_steps_have_the_size_that_was_asked_for():
     prices = [path().ticks(second) for second in range(2000)]
-    steps = [abs(after - before) / before for before, after in zip(prices, prices[1:], strict=False)]
+    steps = [abs(after - before) / before for before, after in itertools.pairwise(prices)]
     assert 0.00005 < sum(steps) / len(steps) < 0.0008
     assert len(set(prices)) > 500
 
@@ -35,7 +37,7 @@ def test_steps_have_the_size_that_was_asked_for():
 def test_a_wild_path_stays_within_half_of_its_start():
     wild = path(volatility=0.05)
     prices = [wild.ticks(second) for second in range(0, WEEK_S, 97)]
-    assert 300_000 == min(prices)
+    assert min(prices) == 300_000
     assert max(prices) == 900_000
 
 

@@ -3,10 +3,10 @@
 from decimal import Decimal as D
 
 import pytest
-from trading_desk import START_NS, Desk
 
 from sealane.simulator.context import Touch
 from sealane.simulator.facts import Refused
+from trading_desk import START_NS, Desk
 
 TICK = D("0.1")
 PAIR = "XXBTZUSD"
