@@ -21,8 +21,9 @@ PLAIN = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.1"}
 class Desk:
     """`call` answers a method's result, `said` its refusal, `after` lets time pass; `touched` is of the last call."""
 
-    def __init__(self, *, seed=3, volatility=0.0, accounts=2, on_touch=None):
+    def __init__(self, *, seed=3, volatility=0.0, accounts=2, on_touch=None, **switches):
         self.now_ns, self.touched, self._on_touch = START_NS, [], on_touch
+        self._switches = Switches(**switches)
         self._ids = random.Random(f"ids {seed}")
         publics = make_accounts(accounts, seed)
         self.accounts = {public.name: open_account(public, index, START_NS) for index, public in enumerate(publics)}
@@ -35,7 +36,7 @@ class Desk:
     def call(self, method, *, by="MASTER", **fields):
         self.venue.advance(self.now_ns)
         account, hook = self.accounts[by], {"on_touch": self._on_touch} if self._on_touch else {}
-        context = Context(account, self.market, Switches(), self.now_ns, self._ids, 0, self.venue, **hook)
+        context = Context(account, self.market, self._switches, self.now_ns, self._ids, 0, self.venue, **hook)
         self.touched = context.touched
         return PRIVATE[method].run(context, Params(fields))
 

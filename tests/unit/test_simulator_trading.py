@@ -313,6 +313,40 @@ def test_the_dead_mans_switch(desk):
         assert desk.said("CancelAllOrdersAfter", timeout=timeout) == "EGeneral:Invalid arguments:timeout"
 
 
+# --- what nobody documents ---
+
+
+@pytest.mark.parametrize("goes_off", [True, False])
+def test_whether_a_met_trigger_goes_off_is_a_switch(goes_off):
+    desk = Desk(met_trigger_goes_off=goes_off)
+    stop = {"type": "sell", "ordertype": "stop-loss", "price": "90000"}
+    if goes_off:
+        assert desk.order(desk.place(**stop))["status"] == "closed"
+    else:
+        assert desk.said("AddOrder", pair="XBTUSD", volume="0.1", **stop).startswith("EOrder:Invalid price:")
+        assert desk.order(desk.place(**stop | {"price": "50000"}))["status"] == "open"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_whether_a_batch_cancel_of_nothing_fails_is_a_switch(fails):
+    desk = Desk(cancel_batch_of_unknown_fails=fails)
+    if fails:
+        assert desk.said("CancelOrderBatch", orders=["OAAAAA-AAAAA-AAAAAA"]) == "EOrder:Unknown order"
+    else:
+        assert desk.call("CancelOrderBatch", orders=["OAAAAA-AAAAA-AAAAAA"]) == {"count": 0}
+
+
+@pytest.mark.parametrize(("counts", "volume"), [(True, "0.50000000"), (False, "0.90000000")])
+def test_whether_an_edits_volume_counts_fills_is_a_switch(counts, volume):
+    desk = Desk(edit_volume_counts_filled=counts)
+    txid = desk.place(price=str(inside(desk)), volume="1")
+    desk.place(by="user1", type="sell", ordertype="market", volume="0.4")
+    assert desk.said("EditOrder", pair="XBTUSD", txid=txid, volume="0.4") == "EGeneral:Invalid arguments:volume"
+    assert desk.call("EditOrder", pair="XBTUSD", txid=txid, price="50000", volume="0.9")["volume"] == volume
+    assert desk.said("EditOrder", pair="XBTUSD", txid=txid, volume="0.8") == "EOrder:Unknown order"
+    desk.audit()
+
+
 # --- the hook of the counters ---
 
 

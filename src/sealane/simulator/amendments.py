@@ -160,7 +160,7 @@ def edit_order(context: Context, params: Params) -> dict[str, Any]:
     context.touch(pair.name, "edit", old)
     if old is None:
         raise Refused(UNKNOWN_ORDER)
-    new = read_order(context, Params(_edited(old, params)), pair)
+    new = read_order(context, Params(_edited(context, old, params)), pair)
     check_deadline(context, params)
     check_minimums(new, context.market.books[pair.name].last)
     check_taking(context, new, freed=old.hold)
@@ -171,18 +171,20 @@ def edit_order(context: Context, params: Params) -> dict[str, Any]:
     return _edit_answer(old, new, params)
 
 
-def _edited(old: Order, params: Params) -> Mapping[str, Any]:
+def _edited(context: Context, old: Order, params: Params) -> Mapping[str, Any]:
     """The fields of the new order: those given, else the old one's. Refused for what cannot be edited (docs)."""
     if old.cl_ord_id is not None or params.text("cl_ord_id") is not None:
         raise bad_argument("cl_ord_id")
     if old.triggered:
         raise bad_argument("txid")
-    volume = read_volume(params, "volume", old.pair) or old.volume
-    if volume <= old.filled:
+    given = read_volume(params, "volume", old.pair)
+    counted = given is None or context.switches.edit_volume_counts_filled
+    left = (given or old.volume) - (old.filled if counted else 0)
+    if (given or old.volume) <= old.filled:
         raise bad_argument("volume")
     if set(params.names("oflags")) - {"post"}:
         raise bad_argument("oflags")
-    left, kind = volume - old.filled, KINDS[old.ordertype]
+    kind = KINDS[old.ordertype]
     kept = {
         "ordertype": old.ordertype,
         "type": old.side,
@@ -198,8 +200,8 @@ def _edited(old: Order, params: Params) -> Mapping[str, Any]:
         "stptype": old.self_trade,
         "trigger": old.trigger_by if kind.triggered else None,
     }
-    given = ("price", "price2", "displayvol", "userref", "leverage", "close", "reduce_only")
-    return kept | {name: params.fields[name] for name in given if params.fields.get(name) not in (None, "")}
+    changes = ("price", "price2", "displayvol", "userref", "leverage", "close", "reduce_only")
+    return kept | {name: params.fields[name] for name in changes if params.fields.get(name) not in (None, "")}
 
 
 def _edit_answer(old: Order, new: Order, params: Params) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class Switches:
     - `empty_trade_balance_fails`: TradeBalance of an account without balances is an internal error.
     - `otp_error`: the error string for a missing or wrong `otp`.
     - `duplicate_client_id_error`: the error string for a `cl_ord_id` that an open order already has.
+    - `met_trigger_goes_off`: an order whose trigger is met when it arrives goes off at once; else it is refused.
+    - `cancel_batch_of_unknown_fails`: a CancelOrderBatch that finds no order is refused; else its count is 0.
+    - `edit_volume_counts_filled`: the volume of EditOrder counts what the old order was filled with; else it is the new
+      order's own.
     """
 
     bad_signature_consumes_nonce: bool = False
@@ -97,6 +101,9 @@ class Switches:
     empty_trade_balance_fails: bool = False
     otp_error: str = INVALID_SIGNATURE
     duplicate_client_id_error: str = "EOrder:Duplicate cl_ord_id"
+    met_trigger_goes_off: bool = True
+    cancel_batch_of_unknown_fails: bool = True
+    edit_volume_counts_filled: bool = True
 
 
 class Refused(Exception):

@@ -28,8 +28,10 @@ from sealane.simulator.trading_facts import (
     BATCH_MIN,
     CANCEL_AFTER_MAX_S,
     CANCEL_BATCH_MAX,
+    TRIGGER_MET,
     USER_REQUESTED,
 )
+from sealane.simulator.triggers import met
 from sealane.simulator.venue import takes
 
 
@@ -61,11 +63,19 @@ def check_entry(context: Context, order: Order) -> None:
 
 def check_taking(context: Context, order: Order, *, freed: Decimal = ZERO, post_only: bool = False) -> None:
     """Refuse an order that is post-only and would take, or needs more than is there with `freed` added."""
+    if not context.switches.met_trigger_goes_off and _goes_off(context, order):
+        raise Refused(TRIGGER_MET)
     made = context.venue.look(order, context.now_ns)
     if (post_only or "post" in order.flags) and takes(order, made):
         raise Refused(POST_ONLY)
     if context.venue.needs(order, made, context.now_ns) > context.account.available(spent_asset(order)) + freed:
         raise Refused(INSUFFICIENT_FUNDS)
+
+
+def _goes_off(context: Context, order: Order) -> bool:
+    """Whether the order waits for a trigger that is met already."""
+    last = context.market.books[order.pair.name].last
+    return order.trigger is not None and not order.triggered and met(order, last)
 
 
 def enter(context: Context, order: Order) -> str:
@@ -149,6 +159,8 @@ def cancel_order_batch(context: Context, params: Params) -> dict[str, Any]:
     account = context.account
     names += [account.open_client_ids[client_id] for client_id in client_ids if client_id in account.open_client_ids]
     found = {order.txid: order for name in names for order in named(context, name)}
+    if not found and not context.switches.cancel_batch_of_unknown_fails:
+        return {"count": 0}
     return _cancel(context, list(found.values()), "batch_cancel")
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 # --- error strings -------------------------------------------------------------------------------------------
 UNKNOWN_POSITION = "EOrder:Unknown position"  # docs; that settle-position without a position says it is chosen
+TRIGGER_MET = "EOrder:Invalid price:Trigger price is met already"  # chosen: only by switch
 UNKNOWN_TRADE = "EQuery:Unknown trade"  # chosen
 UNKNOWN_LEDGER = "EQuery:Unknown ledger"  # chosen
 
