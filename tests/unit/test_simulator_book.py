@@ -1,5 +1,6 @@
 """The order book: who is met first, at which price, and what is left."""
 
+from decimal import ROUND_HALF_EVEN  # said each time: some libraries change what is usual in the process
 from decimal import Decimal as D
 
 import pytest
@@ -25,8 +26,8 @@ def test_a_large_order_walks_up_the_levels(desk):
     assert [D(trade["vol"]) for trade in trades.values()] == [asks[0][1], asks[1][1], D("0.001")]
     assert D(row["vol_exec"]) == wanted
     exact = sum(price * volume for (price, _), volume in zip(asks, (asks[0][1], asks[1][1], D("0.001")), strict=True))
-    assert D(row["cost"]) == exact.quantize(D("0.0001"))
-    assert D(row["price"]) == (exact / wanted).quantize(D("0.00001"))
+    assert D(row["cost"]) == exact.quantize(D("0.0001"), ROUND_HALF_EVEN)
+    assert D(row["price"]) == (exact / wanted).quantize(D("0.00001"), ROUND_HALF_EVEN)
     desk.audit()
 
 
@@ -37,7 +38,7 @@ def test_a_limit_order_takes_what_it_may_and_rests_with_what_is_left(desk):
     row = desk.order(txid)
     assert (row["status"], D(row["vol_exec"])) == ("open", first)
     held = D(desk.call("BalanceEx")["ZUSD"]["hold_trade"])
-    assert held == price + (price * D("0.0025")).quantize(D("0.0001"))
+    assert held == price + (price * D("0.0025")).quantize(D("0.0001"), ROUND_HALF_EVEN)
     assert (desk.bitcoin.bid, desk.bitcoin.ask) == (price, second_price)  # it stands where the made-up level was
     desk.call("CancelOrder", txid=txid)
     assert D(desk.call("BalanceEx")["ZUSD"]["hold_trade"]) == 0
@@ -55,8 +56,8 @@ def test_accounts_trade_with_each_other_at_the_resting_price(desk):
     (made,) = desk.call("TradesHistory", by="user1")["trades"].values()
     (took,) = desk.call("TradesHistory")["trades"].values()
     assert (made["maker"], took["maker"]) == (True, False)
-    assert D(made["fee"]) == (inside * D("0.2") * D("0.0025")).quantize(D("0.0001"))
-    assert D(took["fee"]) == (inside * D("0.2") * D("0.004")).quantize(D("0.0001"))
+    assert D(made["fee"]) == (inside * D("0.2") * D("0.0025")).quantize(D("0.0001"), ROUND_HALF_EVEN)
+    assert D(took["fee"]) == (inside * D("0.2") * D("0.004")).quantize(D("0.0001"), ROUND_HALF_EVEN)
     desk.audit()
 
 

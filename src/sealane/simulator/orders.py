@@ -221,15 +221,17 @@ class Order:
 
     def _amounts(self) -> dict[str, str]:
         lots, money = self.pair.lot_decimals, self.pair.cost_decimals
+        digits = max(ORDER_DIGITS, self.pair.pair_decimals)
+        average = self.average.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
         triggered_limit = self.limit if self.triggered and self.limit is not None else ZERO
         return {
             "vol": f"{self.volume:.{lots}f}",
             "vol_exec": f"{self.filled:.{lots}f}",
             "cost": f"{self.cost:.{money}f}",
             "fee": f"{self.fee:.{money}f}",
-            "price": f"{self.average:.{max(ORDER_DIGITS, self.pair.pair_decimals)}f}",
-            "stopprice": f"{self.trigger or ZERO:.{max(ORDER_DIGITS, self.pair.pair_decimals)}f}",
-            "limitprice": f"{triggered_limit:.{max(ORDER_DIGITS, self.pair.pair_decimals)}f}",
+            "price": f"{average:f}",
+            "stopprice": f"{self.trigger or ZERO:.{digits}f}",
+            "limitprice": f"{triggered_limit:.{digits}f}",
         }
 
     def _misc(self) -> str:
