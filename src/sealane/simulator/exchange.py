@@ -35,6 +35,7 @@ from sealane.simulator.params import Params, parse_body, parse_query
 from sealane.simulator.public import PUBLIC
 from sealane.simulator.system import SystemState
 from sealane.simulator.touches import touches
+from sealane.simulator.venue import Venue
 
 NOTES_KEPT = 10_000  # after so many the audit follows them, so that a long run stays within memory
 
@@ -45,6 +46,7 @@ class State:
 
     accounts: dict[str, Account]
     market: Market
+    venue: Venue
     ids: random.Random
     answers: int
     limits: Limits
@@ -57,8 +59,18 @@ class State:
     def is_whole(self) -> bool:
         """Whether every part is what it should be: it may come from a file that somebody has edited."""
         accounts = isinstance(self.accounts, dict) and all(isinstance(a, Account) for a in self.accounts.values())
-        parts = (self.market, self.ids, self.limits, self.replay, self.system, self.faults, self.answers, self.ahead_ns)
-        kinds = (Market, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
+        parts = (
+            self.market,
+            self.venue,
+            self.ids,
+            self.limits,
+            self.replay,
+            self.system,
+            self.faults,
+            self.answers,
+            self.ahead_ns,
+        )
+        kinds = (Market, Venue, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
         right = all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
         return accounts and right and isinstance(self.frozen_ns, int | None)
 
@@ -67,7 +79,8 @@ class Exchange:
     """Accounts, market, limits, fault rules and journal, behind one lock.
 
     `accounts` are the keys it knows, `latency_ms` is the time between carrying out and answering, `tier` is every
-    account's at the start. Safe to use from any thread; the server's loop uses it the same way.
+    account's at the start, `volatility` the typical relative change of a price in one second (0: prices stand still).
+    Safe to use from any thread; the server's loop uses it the same way.
     """
 
     def __init__(
@@ -76,6 +89,7 @@ class Exchange:
         *,
         seed: int = 0,
         latency_ms: float = 0.0,
+        volatility: float = 0.0,
         switches: Switches | None = None,
         clock: Clock | None = None,
         tier: str = "off",
@@ -86,7 +100,7 @@ class Exchange:
         self.public_accounts, self.tier = accounts, tier
         self.seed, self.latency_s = seed, latency_ms / 1000
         self.switches, self.clock = switches or Switches(), clock or Clock()
-        self.market = Market(seed)
+        self.volatility = volatility
         self.timetable = Timetable(self.clock)
         self.journal = Journal()
         self.faults = self._rules()
@@ -97,8 +111,8 @@ class Exchange:
         return FaultRules(self.seed, PRIVATE_METHODS | PUBLIC.keys(), names, self.pair_name)
 
     def reset(self) -> None:
-        """Orders, balances, nonces, settings, limits, state, faults and journal as at the start; keys, prices and
-        the clock stay. Calls that were still to come are dropped.
+        """Orders, balances, prices, nonces, settings, limits, state, faults and journal as at the start; keys and the
+        clock stay. Calls that were still to come are dropped.
         """
         with self.lock:
             now_ns = self.clock.now_ns()
@@ -106,6 +120,8 @@ class Exchange:
             opened = [open_account(account, index, now_ns) for index, account in enumerate(self.public_accounts)]
             self._take_accounts({account.name: account for account in opened})
             self._ids = random.Random(f"ids {self.seed}")
+            self.market = Market(self.seed, volatility=self.volatility, start_ns=now_ns)
+            self.venue = Venue(self.market, self.accounts, self._ids)
             self._answers = 0
             self.limits, self.replay, self.system = Limits(self.switches), audit.Replay(), SystemState()
             for name in self.accounts:
@@ -129,7 +145,7 @@ class Exchange:
         """What a snapshot keeps. The parts are the live ones: to be written down under the lock."""
         audit.wrong_counters(self.limits, self.replay, self.clock.now_ns())
         return State(
-            self.accounts, self.market, self._ids, self._answers, self.limits, self.replay, self.system,
+            self.accounts, self.market, self.venue, self._ids, self._answers, self.limits, self.replay, self.system,
             self.faults.state, self.clock.frozen_ns, self.clock.ahead_ns,
         )  # fmt: skip
 
@@ -139,7 +155,7 @@ class Exchange:
             self.timetable.clear()
             self.public_accounts = tuple(account.public for account in state.accounts.values())
             self._take_accounts(state.accounts)
-            self.market, self._ids, self._answers = state.market, state.ids, state.answers
+            self.market, self.venue, self._ids, self._answers = state.market, state.venue, state.ids, state.answers
             self.limits, self.replay, self.system = state.limits, state.replay, state.system
             self.limits.switches = self.switches
             self.faults = self._rules()
@@ -149,9 +165,17 @@ class Exchange:
             self.timetable.changed()
 
     def settle(self) -> None:
-        """Do what is due by now."""
+        """Do what is due by now: late calls, and what orders and prices do by themselves."""
         with self.lock:
             self.timetable.run()
+            self.advance()
+
+    def advance(self) -> int:
+        """Let orders and prices come up to the present; gives its time."""
+        with self.lock:
+            now_ns = self.clock.now_ns()
+            self.venue.advance(now_ns)
+            return now_ns
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock forward, and do on the way what is due. ValueError for a step back."""
@@ -272,14 +296,14 @@ class Exchange:
             return _error(refused.error)
 
     def _run(self, call: Call, instead: str | None) -> dict[str, Any] | None:
-        now_ns = self.clock.now_ns()
+        now_ns = self.advance()
         if len(self.limits.notes) > NOTES_KEPT:
             audit.wrong_counters(self.limits, self.replay, now_ns)
         passed = check(call, self.limits, now_ns)
         if instead is not None:
             raise Refused(instead)
         account, params = passed.account, Params(call.fields)
-        context = Context(account, self.market, self.switches, now_ns, self._ids, passed.previous_nonce)
+        context = Context(account, self.market, self.switches, now_ns, self._ids, passed.previous_nonce, self.venue)
         touched = touches(call.name, context, params)
         self.system.check(call.name, touched, params, self.switches)
         if self.switches.validate_counts or not params.flag("validate"):
@@ -293,7 +317,7 @@ class Exchange:
                 raise Refused(UNKNOWN_METHOD)
             if instead:
                 raise Refused(instead)
-            result = method(self.market, self.clock.now_ns(), Params(parse_query(request.query)))
+            result = method(self.market, self.advance(), Params(parse_query(request.query)))
             return _envelope(self.system.stamp(name, result))
         except Refused as refused:
             return _error(refused.error)

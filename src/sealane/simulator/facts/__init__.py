@@ -132,6 +132,10 @@ class Switches:
     - `empty_trade_balance_fails`: TradeBalance of an account without balances is an internal error.
     - `otp_error`: the error string for a missing or wrong `otp`.
     - `duplicate_client_id_error`: the error string for a `cl_ord_id` that an open order already has.
+    - `met_trigger_goes_off`: an order whose trigger is met when it arrives goes off at once; else it is refused.
+    - `cancel_batch_of_unknown_fails`: a CancelOrderBatch that finds no order is refused; else its count is 0.
+    - `edit_volume_counts_filled`: the volume of EditOrder counts what the old order was filled with; else it is the new
+      order's own.
     - `history_cost`: what Ledgers, TradesHistory and ClosedOrders add to the REST counter.
     - `other_trading_call_cost`: what amend, edit, batch and cancel-all calls add to the REST counter.
     - `cancel_all_cost`: what CancelAll adds to a pair's trading counter for each order of the pair.
@@ -156,6 +160,9 @@ class Switches:
     empty_trade_balance_fails: bool = False
     otp_error: str = INVALID_SIGNATURE
     duplicate_client_id_error: str = DUPLICATE_CLIENT_ID
+    met_trigger_goes_off: bool = True
+    cancel_batch_of_unknown_fails: bool = True
+    edit_volume_counts_filled: bool = True
     history_cost: int = HISTORY_COST
     other_trading_call_cost: int = CALL_COST
     cancel_all_cost: int = 0
