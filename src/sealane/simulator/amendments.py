@@ -12,6 +12,7 @@ from typing import Any
 
 from sealane.simulator.context import Context
 from sealane.simulator.facts import INVALID_ARGUMENTS, ORDER_MINIMUM, UNKNOWN_ORDER, Refused, bad_argument
+from sealane.simulator.facts.trading import REPLACED
 from sealane.simulator.order_form import (
     KINDS,
     check_deadline,
@@ -26,7 +27,6 @@ from sealane.simulator.order_form import (
 from sealane.simulator.orders import Amend, Order, Tally, new_id
 from sealane.simulator.params import Params
 from sealane.simulator.trading import check_taking, enter, named
-from sealane.simulator.trading_facts import REPLACED
 from sealane.simulator.triggers import follow, for_a_rise
 
 AMENDABLE = ("order_qty", "display_qty", "limit_price", "trigger_price")

@@ -11,15 +11,15 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 from sealane.simulator.book import OTHER_SIDE, Book
 from sealane.simulator.facts import MAKER_FEE, TAKER_FEE
-from sealane.simulator.orders import ZERO, Order, Tally
-from sealane.simulator.pairs import Asset
-from sealane.simulator.trading_facts import (
+from sealane.simulator.facts.trading import (
     NO_LIQUIDITY,
     NOT_AT_ONCE,
     PRICE_PROTECTION,
     PRICE_PROTECTION_BAND,
     SELF_TRADE,
 )
+from sealane.simulator.orders import ZERO, Order, Tally
+from sealane.simulator.pairs import Asset
 
 
 @dataclass(frozen=True)

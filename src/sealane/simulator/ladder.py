@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sealane.simulator.pairs import Pair
-from sealane.simulator.trading_facts import (
+from sealane.simulator.facts.trading import (
     HALF_SPREAD_TICKS,
     LADDER_LEVELS,
     LEVEL_GAP_TICKS_MAX,
     LEVEL_GROWTH,
     LEVEL_USD,
 )
+from sealane.simulator.pairs import Pair
 
 
 @dataclass(frozen=True)

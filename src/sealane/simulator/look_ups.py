@@ -20,10 +20,10 @@ from sealane.simulator.facts import (
     Refused,
     bad_argument,
 )
+from sealane.simulator.facts.trading import HISTORY_PAGE, QUERY_IDS_MAX, UNKNOWN_LEDGER, UNKNOWN_TRADE, VOLUME_DAYS
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params
 from sealane.simulator.records import LedgerEntry, Trade
-from sealane.simulator.trading_facts import HISTORY_PAGE, QUERY_IDS_MAX, UNKNOWN_LEDGER, UNKNOWN_TRADE, VOLUME_DAYS
 
 Row = TypeVar("Row")
 Within = Callable[[Row, float | None, float | None], bool]

@@ -14,11 +14,11 @@ from typing import Any
 from sealane.simulator.book import Book
 from sealane.simulator.clock import NS_PER_S
 from sealane.simulator.facts import UNKNOWN_ASSET, UNKNOWN_PAIR, Refused
+from sealane.simulator.facts.trading import TRADES_MAX
 from sealane.simulator.ladder import Ladder
 from sealane.simulator.pairs import ASSETS, PAIRS, Asset, Pair, asset_spellings, pair_spellings
 from sealane.simulator.prices import PricePath
 from sealane.simulator.records import Trade
-from sealane.simulator.trading_facts import TRADES_MAX
 
 DAY_S = 86_400
 HOUR_S = 3_600

@@ -26,10 +26,7 @@ from sealane.simulator.facts import (
     Refused,
     bad_argument,
 )
-from sealane.simulator.orders import Offset, Order
-from sealane.simulator.pairs import Pair
-from sealane.simulator.params import NUMBER_CHARS_MAX, Params
-from sealane.simulator.trading_facts import (
+from sealane.simulator.facts.trading import (
     DISPLAY_PARTS_MAX,
     EXPIRE_MIN_S,
     ORDER_FLAGS,
@@ -38,6 +35,9 @@ from sealane.simulator.trading_facts import (
     TIMES_IN_FORCE,
     UNKNOWN_POSITION,
 )
+from sealane.simulator.orders import Offset, Order
+from sealane.simulator.pairs import Pair
+from sealane.simulator.params import NUMBER_CHARS_MAX, Params
 from sealane.simulator.triggers import follow, for_a_rise
 
 UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

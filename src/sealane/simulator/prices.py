@@ -14,7 +14,7 @@ import hashlib
 from functools import lru_cache
 from math import sqrt
 
-from sealane.simulator.trading_facts import PATH_OCTAVES, PATH_REACH
+from sealane.simulator.facts.trading import PATH_OCTAVES, PATH_REACH
 
 NEVER_BELOW, NEVER_ABOVE = -1, 10**30  # thresholds that no price meets
 _PERIODS_S = tuple(2**octave for octave in range(PATH_OCTAVES))

@@ -12,11 +12,7 @@ from zlib import crc32
 
 from sealane.simulator.clock import NS_PER_S
 from sealane.simulator.facts import bad_argument
-from sealane.simulator.market import Market
-from sealane.simulator.pairs import Pair
-from sealane.simulator.params import Params
-from sealane.simulator.records import Trade
-from sealane.simulator.trading_facts import (
+from sealane.simulator.facts.trading import (
     DEPTH_DEFAULT,
     DEPTH_MAX,
     HALF_SPREAD_TICKS,
@@ -27,6 +23,10 @@ from sealane.simulator.trading_facts import (
     TAPE_STEP_S,
     TRADES_MAX,
 )
+from sealane.simulator.market import Market
+from sealane.simulator.pairs import Pair
+from sealane.simulator.params import Params
+from sealane.simulator.records import Trade
 
 Row = list[Any]
 

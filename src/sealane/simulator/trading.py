@@ -18,12 +18,7 @@ from sealane.simulator.facts import (
     Refused,
     bad_argument,
 )
-from sealane.simulator.fills import spent_asset
-from sealane.simulator.order_form import check_deadline, check_minimums, read_order
-from sealane.simulator.orders import ZERO, Order, new_id
-from sealane.simulator.pairs import Pair
-from sealane.simulator.params import Params
-from sealane.simulator.trading_facts import (
+from sealane.simulator.facts.trading import (
     BATCH_MAX,
     BATCH_MIN,
     CANCEL_AFTER_MAX_S,
@@ -31,6 +26,11 @@ from sealane.simulator.trading_facts import (
     TRIGGER_MET,
     USER_REQUESTED,
 )
+from sealane.simulator.fills import spent_asset
+from sealane.simulator.order_form import check_deadline, check_minimums, read_order
+from sealane.simulator.orders import ZERO, Order, new_id
+from sealane.simulator.pairs import Pair
+from sealane.simulator.params import Params
 from sealane.simulator.triggers import met
 from sealane.simulator.venue import takes
 

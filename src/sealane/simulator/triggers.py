@@ -7,9 +7,9 @@ A trigger that is met when the order arrives goes off at once (chosen).
 from decimal import Decimal
 
 from sealane.simulator.book import Book
+from sealane.simulator.facts.trading import HALF_SPREAD_TICKS
 from sealane.simulator.orders import Order, whole_ticks
 from sealane.simulator.prices import NEVER_ABOVE, NEVER_BELOW
-from sealane.simulator.trading_facts import HALF_SPREAD_TICKS
 
 
 def for_a_rise(order: Order) -> bool:

@@ -19,11 +19,11 @@ from sealane.simulator.accounts import Account
 from sealane.simulator.book import Book
 from sealane.simulator.clock import NS_PER_S
 from sealane.simulator.facts import MAKER_FEE, TAKER_FEE
+from sealane.simulator.facts.trading import NOTHING_LEFT, OUT_OF_FUNDS, POST_ONLY_LATE, SELF_TRADE, TIMED_OUT
 from sealane.simulator.fills import Bill, Plan
 from sealane.simulator.market import Market
 from sealane.simulator.orders import ZERO, Order, Tally, new_id
 from sealane.simulator.records import LedgerEntry, Trade
-from sealane.simulator.trading_facts import NOTHING_LEFT, OUT_OF_FUNDS, POST_ONLY_LATE, SELF_TRADE, TIMED_OUT
 from sealane.simulator.triggers import follow, met, thresholds
 
 EVERY_ORDER = ""  # in place of an order id: the cancel-all timer
