@@ -12,6 +12,7 @@ from sealane.simulator.market import Market
 from sealane.simulator.methods import PRIVATE
 from sealane.simulator.params import Params
 from sealane.simulator.public import PUBLIC
+from sealane.simulator.touches import touches
 from sealane.simulator.venue import Venue
 
 START_NS = 1_763_718_000 * NS_PER_S
@@ -21,8 +22,8 @@ PLAIN = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.1"}
 class Desk:
     """`call` answers a method's result, `said` its refusal, `after` lets time pass; `touched` is of the last call."""
 
-    def __init__(self, *, seed=3, volatility=0.0, accounts=2, on_touch=None, **switches):
-        self.now_ns, self.touched, self._on_touch = START_NS, [], on_touch
+    def __init__(self, *, seed=3, volatility=0.0, accounts=2, **switches):
+        self.now_ns, self.touched = START_NS, []
         self._switches = Switches(**switches)
         self._ids = random.Random(f"ids {seed}")
         publics = make_accounts(accounts, seed)
@@ -35,10 +36,10 @@ class Desk:
 
     def call(self, method, *, by="MASTER", **fields):
         self.venue.advance(self.now_ns)
-        account, hook = self.accounts[by], {"on_touch": self._on_touch} if self._on_touch else {}
-        context = Context(account, self.market, self._switches, self.now_ns, self._ids, 0, self.venue, **hook)
-        self.touched = context.touched
-        return PRIVATE[method].run(context, Params(fields))
+        account, params = self.accounts[by], Params(fields)
+        context = Context(account, self.market, self._switches, self.now_ns, self._ids, 0, self.venue)
+        self.touched = touches(method, context, params)
+        return PRIVATE[method].run(context, params)
 
     def said(self, method, **fields):
         try:

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from sealane.simulator.context import Touch
+from sealane.simulator.touches import Touch
 from sealane.simulator.facts import Refused
 from trading_desk import START_NS, Desk
 
@@ -70,7 +70,7 @@ def test_a_batch_with_a_bad_field_places_nothing(desk, fields, error):
 def test_a_batch_that_is_only_validated_places_nothing(desk):
     answer = desk.call("AddOrderBatch", pair="XBTUSD", orders=[row(), row()], validate=True)
     assert answer == {"orders": [{"descr": {"order": "buy 0.01000000 XBTUSD @ limit 50000.0"}}] * 2}
-    assert desk.touched == [Touch(PAIR, "batch_add", None, 2)]
+    assert desk.touched == [Touch(PAIR, "batch_add", 0, 2)]
     assert desk.accounts["MASTER"].open == {}
 
 
@@ -263,7 +263,7 @@ def test_cancels_report_the_age_of_each_order(desk):
     desk.call("AmendOrder", txid=one, limit_price="50001")
     desk.after(1.5)
     assert desk.call("CancelOrder", userref="7") == {"count": 2}
-    assert desk.touched == [Touch(PAIR, "cancel", 1.5), Touch(PAIR, "cancel", 3.5)]
+    assert desk.touched == [Touch(PAIR, "cancel", 1.5, 1), Touch(PAIR, "cancel", 3.5, 1)]
 
 
 def test_a_batch_of_cancels(desk):
@@ -347,22 +347,7 @@ def test_whether_an_edits_volume_counts_fills_is_a_switch(counts, volume):
     desk.audit()
 
 
-# --- the hook of the counters ---
-
-
-def test_a_counter_that_is_full_refuses_before_anything_else():
-    def full(touch):
-        raise Refused("EOrder:Rate limit exceeded")
-
-    desk = Desk(on_touch=full)
-    for method, fields in (
-        ("AddOrder", {"pair": "XBTUSD", "type": "nonsense"}),
-        ("AddOrderBatch", {"pair": "XBTUSD", "orders": [{}] * 3}),
-        ("EditOrder", {"pair": "XBTUSD", "txid": "OAAAAA-AAAAA-AAAAAA"}),
-    ):
-        assert desk.said(method, **fields) == "EOrder:Rate limit exceeded"
-        assert len(desk.touched) == 1
-    assert desk.said("AddOrder", pair="NIJA") == "EQuery:Unknown asset pair"
+# --- what the counters go by ---
 
 
 def test_live_orders_are_counted_by_pair(desk):

@@ -13,6 +13,7 @@ from typing import Any
 from sealane.simulator.context import Context
 from sealane.simulator.facts import INVALID_ARGUMENTS, ORDER_MINIMUM, UNKNOWN_ORDER, Refused, bad_argument
 from sealane.simulator.facts.trading import REPLACED
+from sealane.simulator.naming import order_to_amend, order_to_edit
 from sealane.simulator.order_form import (
     KINDS,
     check_deadline,
@@ -26,7 +27,7 @@ from sealane.simulator.order_form import (
 )
 from sealane.simulator.orders import Amend, Order, Tally, new_id
 from sealane.simulator.params import Params
-from sealane.simulator.trading import check_taking, enter, named
+from sealane.simulator.trading import check_taking, enter
 from sealane.simulator.triggers import follow, for_a_rise
 
 AMENDABLE = ("order_qty", "display_qty", "limit_price", "trigger_price")
@@ -34,8 +35,7 @@ AMENDABLE = ("order_qty", "display_qty", "limit_price", "trigger_price")
 
 def amend_order(context: Context, params: Params) -> dict[str, Any]:
     """`{"amend_id": "T…"}`. `order_qty` counts what is filled already; below that the order ends."""
-    order = _order_to_amend(context, params)
-    context.touch(order.pair.name, "amend", order)
+    order = order_to_amend(context.account, params)
     if all(params.text(name) is None for name in AMENDABLE):
         raise Refused(INVALID_ARGUMENTS)
     changed = _amended(context, order, params)
@@ -48,17 +48,6 @@ def amend_order(context: Context, params: Params) -> dict[str, Any]:
     amend = Amend(new_id(context.ids, "T"), "user", context.now_ns, _values(order, params.flag("post_only")))
     order.amends.append(amend)
     return {"amend_id": amend.amend_id}
-
-
-def _order_to_amend(context: Context, params: Params) -> Order:
-    account = context.account
-    txid, cl_ord_id = params.text("txid"), params.text("cl_ord_id")
-    if (txid is None) == (cl_ord_id is None):
-        raise Refused(INVALID_ARGUMENTS)
-    order = account.open.get(txid or account.open_client_ids.get(cl_ord_id or "", ""))
-    if order is None:
-        raise Refused(UNKNOWN_ORDER)
-    return order
 
 
 def _amended(context: Context, order: Order, params: Params) -> Order:
@@ -155,9 +144,7 @@ def edit_order(context: Context, params: Params) -> dict[str, Any]:
     Fields that are left out stay as they are.
     """
     pair = context.market.pair(params.required("pair"))
-    found = named(context, params.required("txid"))
-    old = found[0] if len(found) == 1 and found[0].pair is pair else None
-    context.touch(pair.name, "edit", old)
+    old = order_to_edit(context.account, pair, params)
     if old is None:
         raise Refused(UNKNOWN_ORDER)
     new = read_order(context, Params(_edited(context, old, params)), pair)

@@ -280,7 +280,7 @@ class Exchange:
         visible_ns = self.clock.now_ns() + int(hidden_s * NS_PER_S)
         for txid, order in _orders(call.account).items():
             if txid not in before:
-                setattr(order, "visible_ns", visible_ns)  # noqa: B010  look-ups that know of it go by it
+                order.visible_ns = visible_ns
         return body
 
     def _carry_out(
@@ -307,7 +307,7 @@ class Exchange:
         touched = touches(call.name, context, params)
         self.system.check(call.name, touched, params, self.switches)
         if self.switches.validate_counts or not params.flag("validate"):
-            self.limits.charge_touches(account.name, touched, partial(_resting, account), now_ns)
+            self.limits.charge_touches(account.name, touched, account.open_in, now_ns)
         return passed.method.run(context, params)
 
     def _carry_out_public(self, request: Request, name: str, instead: str | None) -> bytes:
@@ -325,11 +325,6 @@ class Exchange:
 
 def _orders(account: Account | None) -> dict[str, Order]:
     return {} if account is None else account.open | account.closed
-
-
-def _resting(account: Account, pair: str) -> int:
-    """How many orders an account has open on a pair."""
-    return sum(order.pair.name == pair for order in account.open.values())
 
 
 def _envelope(result: dict[str, Any] | None, warning: str | None = None) -> bytes:

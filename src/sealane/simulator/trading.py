@@ -12,7 +12,6 @@ from sealane.simulator.clock import NS_PER_S, iso
 from sealane.simulator.context import Context
 from sealane.simulator.facts import (
     INSUFFICIENT_FUNDS,
-    INVALID_ARGUMENTS,
     POST_ONLY,
     UNKNOWN_ORDER,
     Refused,
@@ -22,11 +21,11 @@ from sealane.simulator.facts.trading import (
     BATCH_MAX,
     BATCH_MIN,
     CANCEL_AFTER_MAX_S,
-    CANCEL_BATCH_MAX,
     TRIGGER_MET,
     USER_REQUESTED,
 )
 from sealane.simulator.fills import spent_asset
+from sealane.simulator.naming import batch_rows, batch_to_cancel, orders_to_cancel
 from sealane.simulator.order_form import check_deadline, check_minimums, read_order
 from sealane.simulator.orders import ZERO, Order, new_id
 from sealane.simulator.pairs import Pair
@@ -38,7 +37,6 @@ from sealane.simulator.venue import takes
 def add_order(context: Context, params: Params) -> dict[str, Any]:
     """`{"descr": {"order": …}, "txid": ["O…"]}`; with `validate` no txid and nothing happens."""
     pair = context.market.pair(params.required("pair"))
-    context.touch(pair.name, "add")
     order = _checked(context, params, pair)
     check_deadline(context, params)
     check_entry(context, order)
@@ -88,10 +86,7 @@ def enter(context: Context, order: Order) -> str:
 def add_order_batch(context: Context, params: Params) -> dict[str, Any]:
     """`{"orders": [{"txid", "descr"} | {"error"}, …]}` in the order of the request; with `validate` no txids."""
     pair = context.market.pair(params.required("pair"))
-    rows = params.fields.get("orders")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise bad_argument("orders")
-    context.touch(pair.name, "batch_add", count=len(rows))
+    rows = batch_rows(params)
     if not BATCH_MIN <= len(rows) <= BATCH_MAX:
         raise bad_argument("orders")
     check_deadline(context, params)
@@ -118,68 +113,27 @@ def _one_of_batch(context: Context, order: Order, *, validate: bool) -> dict[str
 
 def cancel_order(context: Context, params: Params) -> dict[str, Any]:
     """`{"count": n}`. `txid` names an order or a userref, `cl_ord_id` an order; unknown or ended ones are refused."""
-    return _cancel(context, _orders_to_cancel(context, params), "cancel")
-
-
-def _cancel(context: Context, orders: list[Order], what: str) -> dict[str, Any]:
-    if not orders:
+    found = orders_to_cancel(context.account, params)
+    if not found:
         raise Refused(UNKNOWN_ORDER)
-    for order in orders:
-        context.touch(order.pair.name, what, order)
-    return {"count": context.venue.cancel(orders, context.now_ns, USER_REQUESTED)}
-
-
-def _orders_to_cancel(context: Context, params: Params) -> list[Order]:
-    account = context.account
-    cl_ord_id, txid = params.text("cl_ord_id"), params.text("txid")
-    if cl_ord_id is not None:
-        found = account.open_client_ids.get(cl_ord_id)
-        return [account.open[found]] if found else []
-    if txid is not None:
-        return named(context, txid)
-    userref = params.integer("userref")
-    if userref is None:
-        raise bad_argument("txid")
-    return named(context, str(userref))
-
-
-def named(context: Context, name: str) -> list[Order]:
-    """The live orders that a txid or a userref stands for."""
-    account = context.account
-    if name in account.open:
-        return [account.open[name]]
-    return [order for order in account.open.values() if order.userref is not None and str(order.userref) == name]
+    return _cancel(context, found)
 
 
 def cancel_order_batch(context: Context, params: Params) -> dict[str, Any]:
     """`{"count": n}` for up to 50 txids, userrefs (`orders`) and client ids (`cl_ord_ids`), as JSON lists."""
-    names, client_ids = _batch_names(params, "orders"), _batch_names(params, "cl_ord_ids")
-    if not 1 <= len(names) + len(client_ids) <= CANCEL_BATCH_MAX:
-        raise Refused(INVALID_ARGUMENTS)
-    account = context.account
-    names += [account.open_client_ids[client_id] for client_id in client_ids if client_id in account.open_client_ids]
-    found = {order.txid: order for name in names for order in named(context, name)}
-    if not found and not context.switches.cancel_batch_of_unknown_fails:
-        return {"count": 0}
-    return _cancel(context, list(found.values()), "batch_cancel")
-
-
-def _batch_names(params: Params, field: str) -> list[str]:
-    rows = params.fields.get(field)
-    if rows is None:
-        return []
-    if not isinstance(rows, list):
-        raise bad_argument(field)
-    names = [row.get("txid") if isinstance(row, dict) else row for row in rows]
-    if not all(isinstance(name, (str, int)) for name in names):
-        raise bad_argument(field)
-    return [str(name) for name in names]
+    found = batch_to_cancel(context.account, params)
+    if not found and context.switches.cancel_batch_of_unknown_fails:
+        raise Refused(UNKNOWN_ORDER)
+    return _cancel(context, found)
 
 
 def cancel_all(context: Context, _params: Params) -> dict[str, Any]:
     """`{"count": n}`: every live order of the account, on all pairs; 0 is a good answer."""
-    orders = list(context.account.open.values())
-    return _cancel(context, orders, "batch_cancel") if orders else {"count": 0}
+    return _cancel(context, list(context.account.open.values()))
+
+
+def _cancel(context: Context, orders: list[Order]) -> dict[str, Any]:
+    return {"count": context.venue.cancel(orders, context.now_ns, USER_REQUESTED)}
 
 
 def cancel_all_after(context: Context, params: Params) -> dict[str, Any]:
