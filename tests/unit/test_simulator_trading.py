@@ -5,7 +5,6 @@ from decimal import Decimal as D
 import pytest
 
 from sealane.simulator.touches import Touch
-from sealane.simulator.facts import Refused
 from trading_desk import START_NS, Desk
 
 TICK = D("0.1")

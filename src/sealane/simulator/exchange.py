@@ -305,7 +305,7 @@ class Exchange:
         account, params = passed.account, Params(call.fields)
         context = Context(account, self.market, self.switches, now_ns, self._ids, passed.previous_nonce, self.venue)
         touched = touches(call.name, context, params)
-        self.system.check(call.name, touched, params, self.switches)
+        self.system.check(call.name, context, params, touched)
         if self.switches.validate_counts or not params.flag("validate"):
             self.limits.charge_touches(account.name, touched, account.open_in, now_ns)
         return passed.method.run(context, params)

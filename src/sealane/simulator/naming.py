@@ -35,7 +35,7 @@ def order_to_amend(account: Account, params: Params) -> Order:
 def order_to_edit(account: Account, pair: Pair, params: Params) -> Order | None:
     """The live order of EditOrder's `txid` (an id or a userref); None unless it is one order, and of that pair."""
     found = named(account, params.required("txid"))
-    return found[0] if len(found) == 1 and found[0].pair is pair else None
+    return found[0] if len(found) == 1 and found[0].pair.name == pair.name else None
 
 
 def orders_to_cancel(account: Account, params: Params) -> list[Order]:
