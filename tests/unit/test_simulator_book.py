@@ -139,19 +139,3 @@ def test_depth_is_as_long_as_asked_for_and_never_crossed(desk):
     assert len(desk.public("Depth", pair="XBTUSD")["XXBTZUSD"]["asks"]) == 100
     ticker = desk.public("Ticker", pair="XBTUSD")["XXBTZUSD"]
     assert (ticker["a"][0], ticker["b"][0]) == (book["asks"][0][0], book["bids"][0][0])
-
-
-def test_books_are_rebuilt_from_the_accounts_orders(desk):
-    inside = str(desk.bitcoin.bid + TICK)
-    desk.place(price=inside)
-    desk.place(by="user1", price=inside, timeinforce="GTD", expiretm="+60")
-    desk.place(by="user1", ordertype="stop-loss", type="sell", price="#5%")
-    desk.call("CancelAllOrdersAfter", timeout="30")
-    before = desk.public("Depth", pair="XBTUSD")
-    desk.venue.rebuild()
-    assert desk.public("Depth", pair="XBTUSD") == before
-    desk.audit()
-    desk.after(31)
-    assert len(desk.accounts["MASTER"].open) == 0
-    desk.after(30)
-    assert [order.ordertype for order in desk.accounts["user1"].open.values()] == ["stop-loss"]

@@ -43,11 +43,6 @@ class Book:
         """Whether a move of the price can matter to an account."""
         return bool(self.waiting or self.resting["buy"] or self.resting["sell"])
 
-    def clear(self) -> None:
-        """Without orders of accounts."""
-        self.resting = {"buy": [], "sell": []}
-        self.waiting = []
-
     def rest(self, order: Order) -> None:
         """Put an order with a limit in its place."""
         insort(self.resting[order.side], order, key=_place)

@@ -12,8 +12,8 @@ answered when the clock gets there (`pass_time`). `sealane.simulator.probe.Direc
 import json
 import random
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -59,17 +59,8 @@ class State:
     def is_whole(self) -> bool:
         """Whether every part is what it should be: it may come from a file that somebody has edited."""
         accounts = isinstance(self.accounts, dict) and all(isinstance(a, Account) for a in self.accounts.values())
-        parts = (
-            self.market,
-            self.venue,
-            self.ids,
-            self.limits,
-            self.replay,
-            self.system,
-            self.faults,
-            self.answers,
-            self.ahead_ns,
-        )
+        whole = (self.market, self.venue, self.ids, self.limits, self.replay, self.system, self.faults)
+        parts = (*whole, self.answers, self.ahead_ns)
         kinds = (Market, Venue, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
         right = all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
         return accounts and right and isinstance(self.frozen_ns, int | None)
@@ -156,6 +147,7 @@ class Exchange:
             self.public_accounts = tuple(account.public for account in state.accounts.values())
             self._take_accounts(state.accounts)
             self.market, self.venue, self._ids, self._answers = state.market, state.venue, state.ids, state.answers
+            self.volatility = state.market.volatility
             self.limits, self.replay, self.system = state.limits, state.replay, state.system
             self.limits.switches = self.switches
             self.faults = self._rules()
@@ -165,17 +157,25 @@ class Exchange:
             self.timetable.changed()
 
     def settle(self) -> None:
-        """Do what is due by now: late calls, and what orders and prices do by themselves."""
+        """Let happen what is due by now, in the order of time: calls that come late, and at the time of each and at
+        last now, what prices and orders do by themselves.
+        """
         with self.lock:
             self.timetable.run()
-            self.advance()
+            self._move_market()
 
-    def advance(self) -> int:
-        """Let orders and prices come up to the present; gives its time."""
-        with self.lock:
-            now_ns = self.clock.now_ns()
-            self.venue.advance(now_ns)
-            return now_ns
+    def _move_market(self) -> int:
+        """Let prices and orders come up to the present, and nothing else; gives its time."""
+        now_ns = self.clock.now_ns()
+        self.venue.advance(now_ns)
+        return now_ns
+
+    @contextmanager
+    def _moment(self) -> Iterator[None]:
+        """Nobody else comes in, no time passes, and all that was due has happened."""
+        with self.lock, self.clock.moment(self.clock.now_ns()):
+            self.settle()
+            yield
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock forward, and do on the way what is due. ValueError for a step back."""
@@ -183,6 +183,7 @@ class Exchange:
             raise ValueError("advance_s: time only passes forward; give 0 or more")
         with self.lock:
             self.timetable.advance(round(seconds * NS_PER_S))
+            self.settle()
 
     def summary(self) -> dict[str, Any]:
         """The journal's figures, and what the limits add: `counters_right` and every account's `limits`."""
@@ -195,8 +196,7 @@ class Exchange:
 
     def public(self, request: Request, name: str) -> Answer | Later:
         """A public call, `GET /0/public/<name>`. Public calls are not in the journal."""
-        with self.lock:
-            self.settle()
+        with self._moment():
             run = partial(self._carry_out_public, request, name)
             fault = self.faults.pick(name, None, private=False, now_ns=self.clock.now_ns())
             if fault is None:
@@ -207,8 +207,7 @@ class Exchange:
 
     def private(self, request: Request, name: str) -> Answer | Later:
         """A private call, `POST /0/private/<name>`."""
-        with self.lock:
-            self.settle()
+        with self._moment():
             call = self._arrive(request, name)
             ended = partial(self._ended, call.ticket)
             fault = self._pick(call)
@@ -220,7 +219,7 @@ class Exchange:
             if fault.kind == "late":
                 call.ticket.unseen = True
                 due_ns = self.clock.now_ns() + int(fault.wait_s * NS_PER_S)
-                self.timetable.add(due_ns, lambda: self._carry_out_unseen(call))
+                self.timetable.add(due_ns, partial(self._carry_out_unseen, call))
                 return self._dress(damaged(fault, b""), ended)
             return self._dress(damaged(fault, self._carry_out_faulty(call, fault)), ended)
 
@@ -296,7 +295,7 @@ class Exchange:
             return _error(refused.error)
 
     def _run(self, call: Call, instead: str | None) -> dict[str, Any] | None:
-        now_ns = self.advance()
+        now_ns = self._move_market()
         if len(self.limits.notes) > NOTES_KEPT:
             audit.wrong_counters(self.limits, self.replay, now_ns)
         passed = check(call, self.limits, now_ns)
@@ -317,7 +316,7 @@ class Exchange:
                 raise Refused(UNKNOWN_METHOD)
             if instead:
                 raise Refused(instead)
-            result = method(self.market, self.advance(), Params(parse_query(request.query)))
+            result = method(self.market, self._move_market(), Params(parse_query(request.query)))
             return _envelope(self.system.stamp(name, result))
         except Refused as refused:
             return _error(refused.error)

@@ -1,7 +1,6 @@
 """The methods that look up what was: orders, trades, ledger entries, the traded volume.
 
-Lists come in pages of 50, newest first. A bound of a list is a time in unix seconds or an id: `start` leaves out what
-it names, `end` keeps it. An order that is not visible yet is in none of them, nor are its trades.
+Lists come in pages of 50, newest first. A bound of a list is a time in unix seconds or an id: `start` leaves out X
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -120,7 +119,9 @@ def ledgers(context: Context, params: Params) -> dict[str, Any]:
     rows = [
         entry
         for entry in reversed(context.account.ledgers.values())
-        if (not assets or entry.asset.name in assets) and kind in ("all", entry.type)
+        if (not assets or entry.asset.name in assets)
+        and kind in ("all", entry.type)
+        and _entry_visible(context, entry)
     ]
     found = _bounded(rows, context.account.ledgers, params, _in_time)
     page = {entry.id: entry.document() for entry in _page(found, params, HISTORY_PAGE)}
@@ -130,7 +131,15 @@ def ledgers(context: Context, params: Params) -> dict[str, Any]:
 def query_ledgers(context: Context, params: Params) -> dict[str, Any]:
     """`{id: entry}` for up to 20 ids; refused when none of them is known."""
     found = _wanted(context.account.ledgers, params, "id", UNKNOWN_LEDGER)
-    return {entry.id: entry.document() for entry in found}
+    seen = [entry for entry in found if _entry_visible(context, entry)]
+    if not seen:
+        raise Refused(UNKNOWN_LEDGER)
+    return {entry.id: entry.document() for entry in seen}
+
+
+def _entry_visible(context: Context, entry: LedgerEntry) -> bool:
+    trade = context.account.trades.get(entry.refid)
+    return trade is None or _trade_visible(context, trade)
 
 
 # --- volume ---

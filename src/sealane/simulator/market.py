@@ -42,7 +42,7 @@ class Market:
 
     def __init__(self, seed: int, *, volatility: float = 0.0, start_ns: int = 0) -> None:
         rng = random.Random(f"market {seed}")
-        self.seed, self.start_ns, self.second = seed, start_ns, 0
+        self.seed, self.volatility, self.start_ns, self.second = seed, volatility, start_ns, 0
         self.assets = {asset.name: asset for asset in ASSETS}
         self.pairs = {pair.name: pair for pair in PAIRS}
         self._day_volumes: dict[str, Decimal] = {}

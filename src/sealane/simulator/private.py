@@ -54,9 +54,9 @@ def _worth(context: Context, amounts: dict[str, Decimal]) -> Decimal:
     return sum((context.market.in_usd(asset, amount) for asset, amount in amounts.items()), Decimal(0))
 
 
-def open_positions(_context: Context, _params: Params) -> dict[str, Any]:
-    """Always empty: there is no margin here."""
-    return {}
+def open_positions(_context: Context, params: Params) -> dict[str, Any] | list[Any]:
+    """Always empty, there is no margin here: an object, or consolidated by `market` a list."""
+    return [] if params.text("consolidation") == "market" else {}
 
 
 def websockets_token(context: Context, _params: Params) -> dict[str, Any]:

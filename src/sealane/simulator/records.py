@@ -27,7 +27,6 @@ class Trade:
     maker: bool
     number: int
     ledgers: tuple[str, ...] = ()
-    cl_ord_id: str | None = None
 
     def document(self, *, ledgers: bool = False) -> dict[str, Any]:
         """The row of TradesHistory and QueryTrades; the ids of its ledger entries on request."""
@@ -50,8 +49,6 @@ class Trade:
             "trade_id": self.number,
             "maker": self.maker,
         }
-        if self.cl_ord_id is not None:
-            row["cl_ord_id"] = self.cl_ord_id
         return row | {"ledgers": list(self.ledgers)} if ledgers else row
 
 

@@ -235,7 +235,6 @@ class Venue:
             maker=match.maker is order,
             number=next(self._trades),
             ledgers=tuple(entry.id for entry in entries),
-            cl_ord_id=order.cl_ord_id,
         )
         self.accounts[order.owner].record(trade, entries)
         _add_to(order, match, charged, txid)
@@ -296,32 +295,6 @@ class Venue:
         account.cancel_all_ns = at_ns
         if at_ns is not None:
             self._appoint(at_ns, account.name, EVERY_ORDER)
-
-    # --- as read from a file ---
-
-    def rebuild(self) -> None:
-        """Make books and timers anew from the accounts' live orders, for accounts that were put in from outside."""
-        self._due.clear()
-        for book in self.market.books.values():
-            book.clear()
-        live = [order for account in self.accounts.values() for order in account.open.values()]
-        self._queue = itertools.count(max((order.queue for order in live), default=0) + 1)
-        numbers = [trade.number for account in self.accounts.values() for trade in account.trades.values()]
-        self._trades = itertools.count(max(numbers, default=0) + 1)
-        for order in live:
-            self._take_back(order)
-        for account in self.accounts.values():
-            self.cancel_all_at(account, account.cancel_all_ns)
-
-    def _take_back(self, order: Order) -> None:
-        if order.expiretm:
-            self._appoint(order.expiretm * NS_PER_S, order.owner, order.txid)
-        if order.status == "pending":
-            self._appoint(order.starttm * NS_PER_S, order.owner, order.txid)
-        elif order.waiting:
-            self._book(order).wait(order)
-        else:
-            self._book(order).rest(order)
 
 
 def takes(order: Order, made: Plan) -> bool:

@@ -1,9 +1,10 @@
 """What is known about Kraken's answers, and what is not.
 
 Every error text, number, permission and limit that the simulator shows stands once, in a data file of this package
-(`errors.toml`, `numbers.toml`, `limits.toml`, `names.toml`, `trading.toml`), with the document it is from, when that was
-read and how sure it is; `reading.py` says how. Here they become constants, those of trading in `trading.py`. Where nobody
-knows and the choice can matter to a client, it is a field of `Switches`, so that a test can run under both answers.
+(`errors.toml`, `numbers.toml`, `limits.toml`, `names.toml`, `trading.toml`), with the document it is from, when that
+was read and how sure it is; `reading.py` says how. Here they become constants, those of trading in `trading.py`. Where
+nobody knows and the choice can matter to a client, it is a field of `Switches`, so that a test can run under both
+answers.
 """
 
 from dataclasses import dataclass
