@@ -58,10 +58,10 @@ def test_bounds_by_id_hold_within_one_moment(desk):
 
 
 def test_a_trade_names_its_order_and_its_ledger_entries(desk):
-    txid = desk.place(ordertype="market", cl_ord_id="mine")
+    txid = desk.place(ordertype="market")
     (trade_id,) = desk.order(txid)["trades"]
     (trade,) = desk.call("QueryTrades", txid=trade_id, ledgers="true").values()
-    assert (trade["ordertxid"], trade["pair"], trade["cl_ord_id"]) == (txid, "XXBTZUSD", "mine")
+    assert (trade["ordertxid"], trade["pair"]) == (txid, "XXBTZUSD")
     assert (trade["type"], trade["ordertype"], trade["vol"], trade["maker"]) == ("buy", "market", "0.10000000", False)
     assert trade["time"] == START_S
     entries = desk.call("QueryLedgers", id=",".join(trade["ledgers"]))
@@ -186,3 +186,8 @@ def test_public_calls_that_are_refused(desk, method, fields, error):
 
     with pytest.raises(Refused, match=error):
         desk.public(method, **fields)
+
+
+def test_positions_are_none_as_an_object_or_consolidated_as_a_list(desk):
+    assert desk.call("OpenPositions") == desk.call("OpenPositions", docalcs="true") == {}
+    assert desk.call("OpenPositions", consolidation="market") == []

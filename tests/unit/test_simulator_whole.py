@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sealane.simulator import Clock, Direct, Simulator, Switches
+from sealane.simulator import Clock, Simulator, Switches
 from sealane.simulator.touches import Touch, touches
 
 NS = 10**9

@@ -11,7 +11,7 @@ changed. It imports nothing from the rest of the project: what it judges cannot 
 
 What nobody documents about Kraken is a field of `Switches`; every error text and number has its source in
 `sealane.simulator.facts`. With `tier="pro"` (or intermediate, starter) it keeps Kraken's rate limits. Its clock can be
-frozen and moved, its state saved and loaded, and `audit()` lets it judge itself.
+frozen and moved, its state saved and loaded, and `audit()` lets it judge itself. With `volatility` its prices move.
 
 What it does *not* reproduce:
 
@@ -22,7 +22,8 @@ What it does *not* reproduce:
 - margin, leverage, positions, `settle-position`, conditional close (`close[…]`): refused, never ignored; `reduce_only`
   finds no position;
 - fee tiers: a fill costs the fee of the lowest one, however large the volume;
-- `consolidate_taker` and `consolidation` (each fill is a trade of its own), `rebase_multiplier`;
+- `consolidate_taker` (each fill is a trade of its own), `rebase_multiplier`;
+- that a state such as `cancel_only` stops the matching: it refuses calls, what rests already is filled all the same;
 - ledger entries of other things than trades: an account's first balances come from nowhere;
 - exports, funding, earn, sub-accounts, WebSockets: `EGeneral:Unknown method` (a token is given out, but nothing takes
   it); public calls over POST;

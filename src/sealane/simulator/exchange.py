@@ -3,7 +3,8 @@
 A private call is numbered in the journal, may meet a fault, passes the checks (`checks.py`), the state of the system
 and the counters, and is carried out, all in one go under one lock. Only then the answer waits out the latency. So the
 order of arrival is the order in which nonces are judged, and two calls of one key in flight do overlap, as on the
-real way. What is due by the exchange's clock (calls that come late) is done before anything else is looked at.
+real way. What is due by the exchange's clock (calls that come late, orders that end by their time, prices that move)
+is done before anything else is looked at, in the order of its times.
 
 It needs no socket: `private(request, name)` and `public(request, name)` give the `Answer`, or a `Later` that is
 answered when the clock gets there (`pass_time`). `sealane.simulator.probe.Direct` is a client for that.
@@ -29,6 +30,7 @@ from sealane.simulator.http import Answer, Delivery, Later, Request, unheard
 from sealane.simulator.journal import Journal, Ticket
 from sealane.simulator.limits import TIERS, Limits
 from sealane.simulator.market import Market
+from sealane.simulator.methods import Result
 from sealane.simulator.mishaps import damaged
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params, parse_body, parse_query
@@ -294,7 +296,7 @@ class Exchange:
             call.ticket.refuse(refused.error, nonce_refused=refused.error == INVALID_NONCE)
             return _error(refused.error)
 
-    def _run(self, call: Call, instead: str | None) -> dict[str, Any] | None:
+    def _run(self, call: Call, instead: str | None) -> Result:
         now_ns = self._move_market()
         if len(self.limits.notes) > NOTES_KEPT:
             audit.wrong_counters(self.limits, self.replay, now_ns)
@@ -326,7 +328,7 @@ def _orders(account: Account | None) -> dict[str, Order]:
     return {} if account is None else account.open | account.closed
 
 
-def _envelope(result: dict[str, Any] | None, warning: str | None = None) -> bytes:
+def _envelope(result: Result, warning: str | None = None) -> bytes:
     document: dict[str, Any] = {"error": [] if warning is None else [warning]}
     if result is not None:
         document["result"] = result

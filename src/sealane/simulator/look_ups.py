@@ -119,9 +119,7 @@ def ledgers(context: Context, params: Params) -> dict[str, Any]:
     rows = [
         entry
         for entry in reversed(context.account.ledgers.values())
-        if (not assets or entry.asset.name in assets)
-        and kind in ("all", entry.type)
-        and _entry_visible(context, entry)
+        if (not assets or entry.asset.name in assets) and kind in ("all", entry.type) and _entry_visible(context, entry)
     ]
     found = _bounded(rows, context.account.ledgers, params, _in_time)
     page = {entry.id: entry.document() for entry in _page(found, params, HISTORY_PAGE)}

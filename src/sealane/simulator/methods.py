@@ -8,12 +8,14 @@ from sealane.simulator import amendments, look_ups, private, trading
 from sealane.simulator.context import Context
 from sealane.simulator.params import Params
 
+Result = dict[str, Any] | list[Any] | None
+
 
 @dataclass(frozen=True)
 class Method:
     """`run` gives the `result` (None: the answer has none); the key needs any one of `needs`, if there are any."""
 
-    run: Callable[[Context, Params], dict[str, Any] | None]
+    run: Callable[[Context, Params], Result]
     needs: frozenset[str] = frozenset()
 
     def allowed(self, permissions: frozenset[str]) -> bool:

@@ -82,11 +82,11 @@ class Simulator:
     """A simulated Kraken on a thread of its own. Use it as a context manager, or `start()` and `stop()` it.
 
     `accounts` is how many there are (MASTER, user1, …), `seed` decides keys, prices and order ids, `latency_ms` is
-    waited before each answer, `volatility` is the typical relative change of a price in one second (0: prices
-    stand still), `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every
-    account starts with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and
-    started again it has the same address and remembers everything: an outage. All methods may be called from any
-    thread; those that change something raise ControlError (a ValueError) when they are asked for what cannot be.
+    waited before each answer, `volatility` is the typical relative change of a price in one second (0: prices stand
+    still; at most 1), `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every account starts
+    with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and started again it has
+    the same address and remembers everything: an outage. All methods may be called from any thread; those that change
+    something raise ControlError (a ValueError) when they are asked for what cannot be.
     """
 
     def __init__(
