@@ -219,7 +219,7 @@ def test_python_kraken_sdk(kraken: Simulator) -> None:
     assert trade.cancel_all_orders() == {"count": 2}
     assert market.get_order_book(pair="XBTUSD", count=3)["XXBTZUSD"].keys() == {"asks", "bids"}
     assert len(market.get_ohlc(pair="XBTUSD", interval=5)["XXBTZUSD"]) == 720
-    assert user.get_open_positions() == {}
+    assert user.get_open_positions() == []
     with pytest.raises(KrakenInsufficientFundsError):
         trade.create_order("limit", "buy", "XBTUSD", 100, price=25000)
     kraken.update_account("MASTER", nonce=str(2**62))

@@ -162,7 +162,7 @@ class Exchange:
         """Let happen what is due by now, in the order of time: calls that come late, and at the time of each and at
         last now, what prices and orders do by themselves.
         """
-        with self.lock:
+        with self.lock, self.clock.moment(self.clock.now_ns()):
             self.timetable.run()
             self._move_market()
 
