@@ -21,9 +21,10 @@ NS_PER_S = 1_000_000_000
 class Clock:
     """Wall clock time in nanoseconds since 1970 (UTC). With `frozen_ns` it stands at that instant."""
 
+    _moment_ns: int | None = None  # of the class, for clocks of tests that show another time and have no more to say
+
     def __init__(self, *, frozen_ns: int | None = None, ahead_ns: int = 0) -> None:
         self.frozen_ns, self.ahead_ns = frozen_ns, ahead_ns
-        self._moment_ns: int | None = None
 
     @property
     def mode(self) -> str:
