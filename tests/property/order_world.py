@@ -125,6 +125,7 @@ class World:
         self.deadlines_ns: dict[str, int] = {}
         self.numbers = itertools.count(1)
         self.accepted: dict[str, int] = {}
+        self.hidden_s = 0.0
         self.lane = self._lane()
 
     def _lane(self) -> Lane:
@@ -173,6 +174,10 @@ class World:
                 part.partition("=")[2] for part in message.request.body.decode().split("&") if "cl_ord_id" in part
             )
             self.accepted[name] = self.accepted.get(name, 0) + 1
+            master = self.exchange.accounts["MASTER"]
+            for order in (*master.open.values(), *master.closed.values()):
+                if order.cl_ord_id == name:
+                    order.visible_ns = self.clock.wall_ns() + round(self.hidden_s * 1e9)
             assert self.clock.wall_ns() <= self.deadlines_ns[name], f"{name} was placed after its deadline"
 
     def tell(self, message: Message, answer: object) -> None:

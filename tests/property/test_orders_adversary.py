@@ -3,10 +3,11 @@
 import os
 import random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from order_world import LOST, World
+from order_world import LAG_S, LOST, World
 
 SOAK = bool(os.environ.get("SEALANE_SOAK"))
 KINDS = ("limit", "market", "too dear")
@@ -115,6 +116,7 @@ def play(seed, window=0):
     world = World(window=window)
     world.ask("limit")
     world.finish()
+    world.hidden_s = rng.choice([0.0, LAG_S * 0.5, LAG_S * 0.97])
     for _ in range(rng.randrange(STEPS)):
         move = rng.choices(list(MOVES), MOVES.values())[0]
         waiting = [message for message in world.messages if message.waiting]
@@ -155,3 +157,47 @@ def test_no_story_with_a_nonce_window_does():
             play(seed, window=10**18)
         except AssertionError as error:
             raise AssertionError(f"story {seed}: {error}") from error
+
+
+def asked_for(world):
+    """An order whose request is on its way."""
+    world.ask("limit")
+    world.finish()  # the key's window is known from here on
+    world.ask("limit")
+    (message,) = world.messages
+    return message
+
+
+def lose_everything(world, seconds, but):
+    """Nothing arrives for a while; ``but`` stays on its way."""
+    until_ns = world.clock.wall_ns() + round(seconds * 1e9)
+    while world.clock.wall_ns() < until_ns:
+        for message in [message for message in world.messages if message is not but]:
+            world.drop(message)
+        world.pass_time(0.05)
+
+
+def test_the_lag_counts_from_the_fence_and_not_from_the_crash():
+    """Nobody is heard for longer than the lag; then the dead one's order arrives, and shows only much later."""
+    world = World()
+    world.hidden_s = LAG_S * 0.97
+    late = asked_for(world)
+    world.crash()
+    lose_everything(world, LAG_S + 1, but=late)
+    world.arrive(late, answered=False)
+    see_to_the_end(world, crash_first=False)
+    assert world.accepted == {"order1": 1, "order2": 1}
+
+
+@pytest.mark.parametrize("heard_again_s", [0.1, 0.5, 1.0, 1.5, 2.0, 2.2, 2.4, 2.6, 2.8])
+def test_a_fence_without_an_answer_is_none(heard_again_s):
+    """The caller lives, and loses every answer up to its deadline; its first copy arrives at the last moment."""
+    world = World()
+    world.hidden_s = LAG_S * 0.97
+    late = asked_for(world)
+    world.tell(late, LOST)
+    lose_everything(world, 9.9, but=late)
+    world.arrive(late, answered=False)
+    lose_everything(world, heard_again_s, but=None)
+    see_to_the_end(world, crash_first=False)
+    assert world.accepted == {"order1": 1, "order2": 1}

@@ -1,7 +1,7 @@
 """The made-up orders around a pair's price: what there is to trade with when no account's order stands there.
 
-The steps away from the price and the volumes are drawn once from the seed; the whole ladder moves with the price. It is
-whole again for every order that arrives and at every move of the price: taking from it leaves no lasting mark.
+The steps away from the price and the volumes are drawn from the seed alone; the whole ladder moves with the price. It
+is whole again for every order that arrives and at every move of the price: taking from it leaves no lasting mark.
 """
 
 import random
@@ -28,16 +28,17 @@ class Level:
 
 
 class Ladder:
-    """Both sides of one pair; `sell` is what a buyer meets."""
+    """Both sides of one pair; `sell` is what a buyer meets. Levels are drawn when somebody first comes that far."""
 
     def __init__(self, pair: Pair, seed: int) -> None:
         self._tick = pair.tick_size
-        self._sides = {side: _draw(pair, random.Random(f"ladder {seed} {pair.name} {side}")) for side in _SIDES}
+        self._sides = {side: _Side(pair, random.Random(f"ladder {seed} {pair.name} {side}")) for side in _SIDES}
 
     def offers(self, side: str, last: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
         """(price, volume), best first, of the made-up orders that `buy` or `sell` when the price is `last`."""
         direction = 1 if side == "sell" else -1
-        for level in self._sides[side]:
+        for number in range(LADDER_LEVELS):
+            level = self._sides[side].level(number)
             price = last + direction * level.away * self._tick
             if price > 0:
                 yield price, level.volume
@@ -46,12 +47,23 @@ class Ladder:
 _SIDES = ("buy", "sell")
 
 
-def _draw(pair: Pair, rng: random.Random) -> list[Level]:
-    levels: list[Level] = []
-    away = HALF_SPREAD_TICKS
-    for number in range(LADDER_LEVELS):
-        worth = Decimal(rng.randrange(*LEVEL_USD)) * (LEVEL_GROWTH + number) / LEVEL_GROWTH
+class _Side:
+    """The levels of one side, each further away than the one before."""
+
+    def __init__(self, pair: Pair, rng: random.Random) -> None:
+        self._pair, self._rng = pair, rng
+        self._levels: list[Level] = []
+        self._away = HALF_SPREAD_TICKS
+
+    def level(self, number: int) -> Level:
+        while len(self._levels) <= number:
+            self._levels.append(self._draw())
+        return self._levels[number]
+
+    def _draw(self) -> Level:
+        pair, number = self._pair, len(self._levels)
+        worth = Decimal(self._rng.randrange(*LEVEL_USD)) * (LEVEL_GROWTH + number) / LEVEL_GROWTH
         lot = Decimal(1).scaleb(-min(3, pair.lot_decimals))
-        levels.append(Level(away, max(lot, (worth / pair.usual_price).quantize(lot))))
-        away += rng.randint(1, LEVEL_GAP_TICKS_MAX)
-    return levels
+        level = Level(self._away, max(lot, (worth / pair.usual_price).quantize(lot)))
+        self._away += self._rng.randint(1, LEVEL_GAP_TICKS_MAX)
+        return level
