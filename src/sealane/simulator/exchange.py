@@ -256,7 +256,7 @@ class Exchange:
         visible_ns = self.clock.now_ns() + int(hidden_s * NS_PER_S)
         for txid, order in _orders(call.account).items():
             if txid not in before:
-                setattr(order, "visible_ns", visible_ns)  # noqa: B010  look-ups that know of it go by it
+                order.visible_ns = visible_ns
         return body
 
     def _carry_out(

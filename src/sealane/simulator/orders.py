@@ -14,7 +14,10 @@ ORDER_DIGITS = 5  # decimals of the prices in an order row
 
 @dataclass
 class Order:
-    """An order as placed. `status` is `open`, `closed` (filled) or `canceled`; amounts are Decimal."""
+    """An order as placed. `status` is `open`, `closed` (filled) or `canceled`; amounts are Decimal.
+
+    Look-ups do not see it before `visible_ns`.
+    """
 
     txid: str
     pair: Pair
@@ -38,6 +41,11 @@ class Order:
     cost: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)
     trades: list[str] = field(default_factory=list)
+    visible_ns: int = 0
+
+    def visible(self, now_ns: int) -> bool:
+        """Whether look-ups see it."""
+        return now_ns >= self.visible_ns
 
     def describe(self) -> str:
         """The sentence that clients parse: `buy 0.10000000 XBTUSD @ limit 25000.1`."""

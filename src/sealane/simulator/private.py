@@ -59,7 +59,7 @@ def trade_balance(context: Context, params: Params) -> dict[str, Any]:
 
 def open_orders(context: Context, params: Params) -> dict[str, Any]:
     """`{"open": {txid: order}}`, filtered by `userref` and `cl_ord_id`, newest first."""
-    found = _filtered(reversed(context.account.open.values()), params)
+    found = _filtered(context, reversed(context.account.open.values()), params)
     return {"open": _rows(found, params)}
 
 
@@ -69,7 +69,7 @@ def closed_orders(context: Context, params: Params) -> dict[str, Any]:
     if by not in ("open", "close", "both"):
         raise bad_argument("closetime")
     start_s, end_s = _moment(params, "start"), _moment(params, "end")
-    found = _filtered(reversed(context.account.closed.values()), params)
+    found = _filtered(context, reversed(context.account.closed.values()), params)
     matching = [order for order in found if order.within(start_s, end_s, by=by)]
     offset = max(0, params.integer("ofs") or 0)
     page = {"closed": _rows(matching[offset : offset + CLOSED_ORDERS_PAGE], params)}
@@ -84,9 +84,10 @@ def _moment(params: Params, name: str) -> float | None:
         raise bad_argument(name) from None  # an order id as a bound is not supported
 
 
-def _filtered(orders: Iterable[Order], params: Params) -> list[Order]:
+def _filtered(context: Context, orders: Iterable[Order], params: Params) -> list[Order]:
     userref, cl_ord_id = params.integer("userref"), params.text("cl_ord_id")
-    return [order for order in orders if order.matches(userref=userref, cl_ord_id=cl_ord_id)]
+    seen = (order for order in orders if order.visible(context.now_ns))
+    return [order for order in seen if order.matches(userref=userref, cl_ord_id=cl_ord_id)]
 
 
 def _rows(orders: Iterable[Order], params: Params) -> dict[str, Any]:
@@ -100,11 +101,11 @@ def query_orders(context: Context, params: Params) -> dict[str, Any]:
     if not wanted or len(wanted) > QUERY_ORDERS_MAX:
         raise Refused(INVALID_ARGUMENTS)
     account = context.account
-    found = [account.open.get(txid) or account.closed.get(txid) for txid in wanted]
-    rows = _rows(_filtered((order for order in found if order is not None), params), params)
-    if not any(found):
+    known = [account.open.get(txid) or account.closed.get(txid) for txid in wanted]
+    found = [order for order in known if order is not None and order.visible(context.now_ns)]
+    if not found:
         raise Refused(UNKNOWN_ORDER)
-    return rows
+    return _rows(_filtered(context, found, params), params)
 
 
 def open_positions(_context: Context, _params: Params) -> dict[str, Any]:
