@@ -1,0 +1,309 @@
+"""``python -m bench.orders``: ten thousand orders with every fault at every point, judged by the exchange's own book.
+
+Three processes place orders on sixteen accounts, each account in a thread of its own in each process, and one of the
+processes is killed every now and then. The simulator loses, delays, garbles and hides about every third order and every
+eighth look. The same plan under the same seed goes through Sealane, ccxt and krakenex; the other two have every account
+in one process only, because they cannot share a key.
+
+Exit code 1 where an order of Sealane's ended in another way than its caller knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.order_callers import CLIENTS, NOT_PLACED, Access, Told, told_of
+from bench.order_crew import Crew, shared_out
+from bench.order_judge import NEVER_SENT, Asked, Judgement, Row, judge, whys
+from bench.order_plan import BALANCES, VISIBILITY_LAG_S, Planned, fault_rules, planned
+from bench.order_worker import Job
+from bench.report import LATEST, save
+from sealane.core.order import Intent
+from sealane.simulator import Probe, SimAccount
+from sealane.store import open_store
+from sealane.store.port import IntentLog
+
+ORDERS = 10_000
+ACCOUNTS, PROCESSES = 16, 3
+KILL_EVERY_S = 2.5
+SETTLE_S = 90.0
+"""How long after the last order was asked for the last one may get its end."""
+PROGRESS_S = 10.0
+START_LIMIT_S = 20.0
+CONTROL_LIMIT_S = 120.0
+RESULTS = LATEST.with_name("orders.json")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One run's size. The same setting makes the same orders, faults and keys; when kills fall, the machine decides."""
+
+    orders: int
+    seed: int
+    accounts: int = ACCOUNTS
+    processes: int = PROCESSES
+    kill_every_s: float = KILL_EVERY_S
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one client made of it. ``faults`` counts what the exchange did to calls, by kind; ``audit`` its own faults."""
+
+    client: str
+    judgement: Judgement
+    kills: int
+    under_way_at_kills: int
+    faults: Mapping[str, int]
+    whys: Mapping[str, int]
+    refused_nonce: int
+    audit: Sequence[str]
+    took_s: float
+
+    def document(self) -> dict[str, object]:
+        """The trial as plain JSON values."""
+        return asdict(self)
+
+
+# --- the exchange -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A simulator in a process of its own."""
+
+    url: str
+    accounts: Sequence[Access]
+
+    def control(self, verb: str, path: str, document: Any = None) -> Any:
+        """One control call; its document."""
+        with Probe(self.url, SimAccount("", "", ""), timeout_s=CONTROL_LIMIT_S) as probe:
+            status, answer = probe.control(verb, path, document)
+        if status != 200:
+            raise RuntimeError(f"{verb} {path}: {answer}")
+        return answer
+
+    def book(self, by: str) -> dict[str, list[Row]]:
+        """All orders that the exchange ever took, by one of their ids."""
+        found: dict[str, list[Row]] = {}
+        for account in self.control("GET", "/sim/state")["accounts"].values():
+            for txid, row in account["orders"].items():
+                found.setdefault(str(row.get(by)), []).append(Row(txid, row["opentm"]))
+        return found
+
+
+@contextmanager
+def exchange(setting: Setting) -> Iterator[Exchange]:
+    """An exchange with its faults on; it ends with the block."""
+    command = [sys.executable, "-m", "sealane.cli", "sim", "--port", "0", "--accounts", str(setting.accounts)]
+    command += ["--seed", str(setting.seed), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        stop = threading.Timer(START_LIMIT_S, process.kill)
+        stop.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            stop.cancel()
+        try:
+            document = json.loads(line)
+            url, rows = document["url"], document["accounts"]
+            found = Exchange(url, [Access(_spelled(row["name"]), url, row["api_key"], row["api_secret"]) for row in rows])
+            for row in rows:
+                found.control("POST", f"/sim/accounts/{row['name']}", {"balances": BALANCES})
+            for rule in fault_rules():
+                found.control("POST", "/sim/faults", rule)
+            yield found
+        finally:
+            process.kill()
+
+
+def _spelled(name: str) -> str:
+    return name if name == "MASTER" else name.upper()
+
+
+def environment(accounts: Sequence[Access], folder: Path) -> dict[str, str]:
+    """What a program finds in its environment."""
+    found = {
+        "KRAKEN_SPOT_URL": accounts[0].url,
+        "DATA_DIR": str(folder),
+        "SEALANE_LANES": "per-key",
+        "SEALANE_VISIBILITY_LAG_S": f"{VISIBILITY_LAG_S:g}",
+    }
+    for access in accounts:
+        prefix = "KRAKEN" if access.name == "MASTER" else f"KRAKEN_USER_{access.name}"
+        found |= {f"{prefix}_API_KEY": access.api_key, f"{prefix}_API_SECRET": access.api_secret}
+    return found
+
+
+# --- the dead's orders ------------------------------------------------------------------------------------------------
+
+
+class FromStore:
+    """Ends by what the living and the restarted wrote down; half of the orders are asked for once more instead."""
+
+    def __init__(self, log: IntentLog, rng: random.Random) -> None:
+        self._log, self._rng = log, rng
+
+    def ask_again(self, order: Planned) -> bool:
+        """See ``Afterlife``."""
+        return self._rng.random() < 0.5
+
+    def told(self, order: Planned) -> Told | None:
+        """See ``Afterlife``."""
+        stored = self._log.read(order.client_order_id)
+        if stored is None:
+            return Told(NOT_PLACED, why=NEVER_SENT)
+        intent = Intent.loaded(stored)
+        if not intent.settled:
+            return None
+        told = told_of(intent.ends[order.client_order_id])
+        return Told(told.end, told.txid, f"from the store: {told.why}")
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+
+
+def tried(client: str, setting: Setting, folder: Path, tell: Any = None) -> Trial:
+    """Put one client to the trial."""
+    started = time.monotonic()
+    plan, rng = planned(setting.seed, setting.orders, setting.accounts), random.Random(f"kills {setting.seed}")
+    with exchange(setting) as market:
+        after, log = None, None
+        if client == "sealane":
+            log = open_store(f"file:{folder}").intents()
+            after = FromStore(log, rng)
+        with Crew(plan, after, rng, setting.kill_every_s) as crew:
+            crew.start(_jobs(client, setting, plan, market, folder))
+            crew.run(_progress(client, crew, setting, tell), SETTLE_S)
+            unsettled = list(log.unsettled()) if log else []
+        asked = [_asked(crew, order, unsettled) for order in plan]
+        ours = client == "sealane"
+        judgement = judge(asked, market.book(_name(ours)), by="client_order_id" if ours else "userref", deadlines=ours)
+        journal = market.control("GET", "/sim/journal")
+        return Trial(
+            client=client,
+            judgement=judgement,
+            kills=crew.kills,
+            under_way_at_kills=crew.under_way_at_kills,
+            faults=dict(Counter(entry["fault"] for entry in journal["entries"] if entry["fault"])),
+            whys=dict(whys(asked)),
+            refused_nonce=journal["summary"]["refused_nonce"],
+            audit=market.control("GET", "/sim/audit")["findings"],
+            took_s=round(time.monotonic() - started, 1),
+        )
+
+
+def _name(ours: bool) -> str:
+    return "cl_ord_id" if ours else "userref"
+
+
+def _jobs(client: str, setting: Setting, plan: Sequence[Planned], market: Exchange, folder: Path) -> list[Job]:
+    everybody = range(setting.processes)
+    places = {
+        account: list(everybody) if client == "sealane" else [account % setting.processes]
+        for account in range(setting.accounts)
+    }
+    env = environment(market.accounts, folder)
+    return [Job(client, env, market.accounts, orders) for orders in shared_out(plan, places)]
+
+
+def _asked(crew: Crew, order: Planned, unsettled: Sequence[str]) -> Asked:
+    told = crew.told.get(order.number)
+    if order.client_order_id in unsettled and told is not None and told.end == NOT_PLACED:
+        told = Told("in doubt", why=f"told {told.why}, and still unsettled in the store")
+    return Asked(order, crew.begun_s[order.number], told)
+
+
+def _progress(client: str, crew: Crew, setting: Setting, tell: Any) -> Any:
+    shown_s = time.monotonic()
+
+    def progress() -> None:
+        nonlocal shown_s
+        if tell is not None and time.monotonic() - shown_s >= PROGRESS_S:
+            shown_s = time.monotonic()
+            tell(f"{client}: {len(crew.told):,} of {setting.orders:,} orders have an end, {crew.kills} kills")
+
+    return progress
+
+
+# --- the face ---------------------------------------------------------------------------------------------------------
+
+COLUMNS = (
+    ("asked for", "asked"),
+    ("placed once", "placed_once"),
+    ("not placed, and told so", "not_placed"),
+    ("doubled", "doubled"),
+    ("lost", "lost"),
+    ("left in doubt", "in_doubt"),
+)
+
+
+def show(trials: Sequence[Trial]) -> None:
+    """The table, and what went wrong with Sealane's orders, if anything did."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(title="orders, by the exchange's own book", title_justify="left", title_style="bold")
+    table.add_column("")
+    for trial in trials:
+        table.add_column(trial.client, justify="right")
+    for heading, name in COLUMNS:
+        table.add_row(heading, *(f"{getattr(trial.judgement, name):,}" for trial in trials))
+    table.add_row("executed after their deadline", *(_deadlines(trial) for trial in trials))
+    table.add_section()
+    table.add_row("kill -9", *(f"{trial.kills:,}" for trial in trials))
+    table.add_row("orders under way at a kill", *(f"{trial.under_way_at_kills:,}" for trial in trials))
+    table.add_row("faults met", *(f"{sum(trial.faults.values()):,}" for trial in trials))
+    table.add_row("seconds", *(f"{trial.took_s:,.0f}" for trial in trials))
+    console.print(table)
+    for trial in trials:
+        for text in [*trial.audit, *(trial.judgement.wrong if trial.client == "sealane" else ())]:
+            console.print(f"  {trial.client}: {text}", markup=False)
+
+
+def _deadlines(trial: Trial) -> str:
+    return f"{trial.judgement.after_deadline:,}" if trial.client == "sealane" else "no deadline"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, show, keep."""
+    parser = argparse.ArgumentParser(prog="python -m bench.orders", description="Exactly once, under every fault.")
+    parser.add_argument("--orders", type=int, default=ORDERS)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEALANE_SEED") or random.SystemRandom().getrandbits(32)))
+    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
+    parser.add_argument("--kill-every", type=float, default=KILL_EVERY_S, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+    setting = Setting(options.orders, options.seed, kill_every_s=options.kill_every)
+    _tell(f"SEALANE_SEED={setting.seed}")
+    LATEST.parent.mkdir(parents=True, exist_ok=True)
+    trials = []
+    for client in options.clients:
+        with tempfile.TemporaryDirectory(prefix="orders-", dir=LATEST.parent) as folder:
+            trials.append(tried(client, setting, Path(folder), _tell))
+    save({"seed": setting.seed, "trials": [trial.document() for trial in trials]}, RESULTS)
+    show(trials)
+    _tell(f"SEALANE_SEED={setting.seed}; all figures in {os.path.relpath(RESULTS)}")
+    return 0 if all(trial.judgement.clean and not trial.audit for trial in trials if trial.client == "sealane") else 1
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
