@@ -99,14 +99,14 @@ class Order:
     def _attempt(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
         """One nonce, under an intent; a refusal of the limits or of the nonce may bring another."""
         yield from turn.pace.keep()
-        now_ns = yield Now()
-        if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
-            return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
         if not self.intent.nonce:
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
             self.known = yield ReadIntent(self.intent.id)
             if self.known is not None:
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
+        now_ns = yield Now()
+        if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
+            return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
         nonce = yield Draw()
         unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
         self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
