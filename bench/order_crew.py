@@ -60,6 +60,7 @@ class Crew:
     kills: int = 0
     under_way_at_kills: int = 0
     _workers: list[Worker] = field(default_factory=list)
+    _looked_s: float = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +140,9 @@ class Crew:
 
     def _look(self) -> None:
         """What the store says by now of the orders of the dead."""
+        if time.monotonic() - self._looked_s < LOOK_S:
+            return
+        self._looked_s = time.monotonic()
         for number in list(self.orphans):
             told = self.after.told(self.plan[number]) if self.after else None
             if told is not None:

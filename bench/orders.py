@@ -39,7 +39,7 @@ from sealane.store.port import IntentLog
 
 ORDERS = 10_000
 ACCOUNTS, PROCESSES = 16, 3
-KILL_EVERY_S = 2.5
+KILL_EVERY_S = 1.0
 SETTLE_S = 90.0
 """How long after the last order was asked for the last one may get its end."""
 PROGRESS_S = 10.0
@@ -61,7 +61,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one client made of it. ``faults`` counts what the exchange did to calls, by kind; ``audit`` its own faults."""
+    """What one client made of it. ``faults`` counts what was done to calls, by kind; ``audit`` is its own."""
 
     client: str
     judgement: Judgement
@@ -121,7 +121,9 @@ def exchange(setting: Setting) -> Iterator[Exchange]:
         try:
             document = json.loads(line)
             url, rows = document["url"], document["accounts"]
-            found = Exchange(url, [Access(_spelled(row["name"]), url, row["api_key"], row["api_secret"]) for row in rows])
+            found = Exchange(
+                url, [Access(_spelled(row["name"]), url, row["api_key"], row["api_secret"]) for row in rows]
+            )
             for row in rows:
                 found.control("POST", f"/sim/accounts/{row['name']}", {"balances": BALANCES})
             for rule in fault_rules():
@@ -284,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, show, keep."""
     parser = argparse.ArgumentParser(prog="python -m bench.orders", description="Exactly once, under every fault.")
     parser.add_argument("--orders", type=int, default=ORDERS)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEALANE_SEED") or random.SystemRandom().getrandbits(32)))
+    parser.add_argument(
+        "--seed", type=int, default=int(os.environ.get("SEALANE_SEED") or random.SystemRandom().getrandbits(32))
+    )
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
     parser.add_argument("--kill-every", type=float, default=KILL_EVERY_S, metavar="SECONDS")
     options = parser.parse_args(arguments)

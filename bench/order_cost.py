@@ -1,0 +1,140 @@
+"""What an order that ends as placed or not placed costs beyond the bare call, and what a lost answer costs.
+
+The first on a fast server, in turns: ``place_order`` with its intents synced and not, and ``private("AddOrder")`` with
+the same fields, client order id and deadline included. The second against the simulator, whose journal counts: private
+requests from the one whose answer was lost, without it, to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.fast_server import SECRET, FastServer, fast_server
+from bench.report import Figure, Result
+from bench.rounds import in_turns, per_second
+from sealane import Kraken
+from sealane.client.orders import DEADLINE_S, rfc3339
+from sealane.core.nonce import NS_PER_S
+from sealane.core.order import Placed
+from sealane.simulator import Simulator
+
+TITLE = "an order beside the bare call with the same fields; requests after a lost answer"
+ROUNDS = 15
+ROUND_S = 0.25
+BATCH = 20
+OFF_AT_MOST = 1.2
+ROUND_TRIPS_AT_MOST = 2
+LOST: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("drop_before", {}),
+    ("drop_after", {}),
+    ("http_before", {"status": 502}),
+    ("http_after", {"status": 502}),
+    ("html", {"applied": True}),
+    ("half", {}),
+)
+ORDERS_A_FAULT = 36
+
+Call = Callable[[], Any]
+
+
+def run(folder: Path) -> Result:
+    """See the head of this file."""
+    return Result("order_cost", TITLE, (*_costs(folder), *_round_trips(folder)))
+
+
+# --- undisturbed ------------------------------------------------------------------------------------------------------
+
+
+def _costs(folder: Path) -> Iterator[Figure]:
+    with fast_server() as server:
+        calls: dict[str, Call] = {
+            "bare": _bare(_client(server, folder, "bare")),
+            "off": partial(_place, _client(server, folder, "off", sync="off")),
+            "on": partial(_place, _client(server, folder, "on", sync="on")),
+        }
+        for call in calls.values():  # the first one opens the connection and asks for the key's nonce window
+            call()
+        rates = in_turns({name: partial(_rate, call) for name, call in calls.items()}, ROUNDS)
+        refused = server.counts().refused
+    yield rates.figure('private("AddOrder")', "bare", "calls/s")
+    yield rates.figure("place_order, SEALANE_SYNC_INTENTS=off", "off", "orders/s")
+    yield rates.figure("place_order, SEALANE_SYNC_INTENTS=on", "on", "orders/s")
+    yield rates.ratio("time of an order, sync off : bare call", "bare", "off", at_most=OFF_AT_MOST)
+    yield rates.ratio("time of an order, sync on : bare call", "bare", "on")
+    yield Figure("nonces refused", refused, "", at_most=0)
+
+
+def _client(server: FastServer, folder: Path, name: str, sync: str = "on") -> Kraken:
+    """A client on a key and a folder of its own."""
+    os.environ["SEALANE_SYNC_INTENTS"] = sync
+    return Kraken(api_key=f"bench-key-{name}", api_secret=SECRET, url=server.url, store=folder / name)
+
+
+def _bare(kraken: Kraken) -> Call:
+    fields = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.001", "price": "1000"}
+
+    def call() -> Any:
+        deadline = rfc3339(time.time_ns() + int(DEADLINE_S * NS_PER_S))
+        return kraken.private("AddOrder", {**fields, "cl_ord_id": str(uuid.uuid4()), "deadline": deadline})
+
+    return call
+
+
+def _place(kraken: Kraken) -> Placed:
+    end = kraken.place_order(pair="XBTUSD", side="buy", volume="0.001", price="1000")
+    if not isinstance(end, Placed):
+        raise RuntimeError(f"an order of the benchmark was not placed: {end}")
+    return end
+
+
+def _rate(call: Call) -> float:
+    def batch(count: int) -> None:
+        for _ in range(count):
+            call()
+
+    return per_second(batch, BATCH, ROUND_S)
+
+
+# --- a lost answer ----------------------------------------------------------------------------------------------------
+
+
+def _round_trips(folder: Path) -> Iterator[Figure]:
+    os.environ["SEALANE_SYNC_INTENTS"] = "off"
+    counts: dict[str, list[int]] = {}
+    with Simulator(seed=5) as simulator:
+        account = simulator.accounts[0]
+        key, secret = account.api_key, account.api_secret
+        with Kraken(api_key=key, api_secret=secret, url=simulator.url, store=folder / "lost") as kraken:
+            _place(kraken)
+            for kind, more in LOST * ORDERS_A_FAULT:
+                counts.setdefault(kind, []).append(_requests_after(simulator, kraken, kind, more))
+        simulator.audit()
+    everything = [count for several in counts.values() for count in several]
+    name = f"requests from a lost answer to Placed, median of {len(everything)}"
+    low, high = min(everything), max(everything)
+    yield Figure(name, median(everything), "", low, high, at_most=ROUND_TRIPS_AT_MOST)
+    for kind, several in counts.items():
+        yield Figure(f"· {kind}", median(several), "", min(several), max(several))
+
+
+def _requests_after(simulator: Simulator, kraken: Kraken, kind: str, more: dict[str, Any]) -> int:
+    """Private requests after the one that met the fault, until the order was known to be placed."""
+    simulator.clear_journal()
+    simulator.add_fault(kind, methods=["AddOrder"], **more)
+    end = _place(kraken)
+    entries = simulator.journal()["entries"]
+    if [entry["fault"] for entry in entries if entry["fault"]] != [kind] or end.txid not in _book(simulator):
+        raise RuntimeError(f"{kind}: the fault was not met, or the order is not in the book")
+    return len(entries) - 1 - next(n for n, entry in enumerate(entries) if entry["fault"])
+
+
+def _book(simulator: Simulator) -> dict[str, Any]:
+    orders: dict[str, Any] = simulator.state()["accounts"]["MASTER"]["orders"]
+    return orders
