@@ -7,18 +7,20 @@ requests from the one whose answer was lost, without it, to the end.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.fast_server import SECRET, FastServer, fast_server
+from bench.fast_server import SECRET, fast_server
+from bench.order_exchange import exchange
 from bench.report import Figure, Result
-from bench.rounds import in_turns, per_second
+from bench.rounds import Rates, in_turns, per_second
 from sealane import Kraken
 from sealane.client.orders import DEADLINE_S, rfc3339
 from sealane.core.nonce import NS_PER_S
@@ -29,6 +31,7 @@ TITLE = "an order beside the bare call with the same fields; requests after a lo
 ROUNDS = 15
 ROUND_S = 0.25
 BATCH = 20
+WAYS = ("bare", "off", "on")
 OFF_AT_MOST = 1.2
 ROUND_TRIPS_AT_MOST = 2
 LOST: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -46,6 +49,7 @@ Call = Callable[[], Any]
 
 def run(folder: Path) -> Result:
     """See the head of this file."""
+    logging.getLogger("sealane").setLevel(logging.CRITICAL)
     return Result("order_cost", TITLE, (*_costs(folder), *_round_trips(folder)))
 
 
@@ -53,28 +57,36 @@ def run(folder: Path) -> Result:
 
 
 def _costs(folder: Path) -> Iterator[Figure]:
-    with fast_server() as server:
-        calls: dict[str, Call] = {
-            "bare": _bare(_client(server, folder, "bare")),
-            "off": partial(_place, _client(server, folder, "off", sync="off")),
-            "on": partial(_place, _client(server, folder, "on", sync="on")),
-        }
-        for call in calls.values():  # the first one opens the connection and asks for the key's nonce window
-            call()
-        rates = in_turns({name: partial(_rate, call) for name, call in calls.items()}, ROUNDS)
-        refused = server.counts().refused
-    yield rates.figure('private("AddOrder")', "bare", "calls/s")
-    yield rates.figure("place_order, SEALANE_SYNC_INTENTS=off", "off", "orders/s")
-    yield rates.figure("place_order, SEALANE_SYNC_INTENTS=on", "on", "orders/s")
+    with exchange(accounts=3, seed=5) as kraken:
+        ways = [(access.url, access.api_key, access.api_secret) for access in kraken.accounts]
+        rates = _rates(folder / "simulator", ways)
+        refused = kraken.control("GET", "/sim/journal?limit=0")["summary"]["refused_nonce"]
+    yield rates.figure('private("AddOrder"), simulator', "bare", "calls/s")
     yield rates.ratio("time of an order, sync off : bare call", "bare", "off", at_most=OFF_AT_MOST)
+    yield rates.ratio("time of an order, sync on : bare call", "bare", "on")
+    with fast_server() as server:
+        rates = _rates(folder / "fast", [(server.url, f"bench-key-{name}", SECRET) for name in WAYS])
+        refused += server.counts().refused
+    yield rates.figure('private("AddOrder"), fast server', "bare", "calls/s")
+    yield rates.ratio("time of an order, sync off : bare call", "bare", "off")
     yield rates.ratio("time of an order, sync on : bare call", "bare", "on")
     yield Figure("nonces refused", refused, "", at_most=0)
 
 
-def _client(server: FastServer, folder: Path, name: str, sync: str = "on") -> Kraken:
-    """A client on a key and a folder of its own."""
-    os.environ["SEALANE_SYNC_INTENTS"] = sync
-    return Kraken(api_key=f"bench-key-{name}", api_secret=SECRET, url=server.url, store=folder / name)
+def _rates(folder: Path, ways: Sequence[tuple[str, str, str]]) -> Rates:
+    """Orders a second each way, in turns; every way has a key (URL, key, secret) and a folder of its own."""
+    clients = {name: _client(folder / name, way, sync=name) for name, way in zip(WAYS, ways, strict=True)}
+    calls: dict[str, Call] = {name: partial(_place, client) for name, client in clients.items()}
+    calls["bare"] = _bare(clients["bare"])
+    for call in calls.values():  # the first one opens the connection and asks for the key's nonce window
+        call()
+    return in_turns({name: partial(_rate, call) for name, call in calls.items()}, ROUNDS)
+
+
+def _client(folder: Path, way: tuple[str, str, str], sync: str) -> Kraken:
+    os.environ["SEALANE_SYNC_INTENTS"] = "off" if sync == "off" else "on"
+    url, key, secret = way
+    return Kraken(api_key=key, api_secret=secret, url=url, store=folder)
 
 
 def _bare(kraken: Kraken) -> Call:

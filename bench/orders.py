@@ -11,29 +11,25 @@ Exit code 1 where an order of Sealane's ended in another way than its caller kno
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.order_callers import CLIENTS, NOT_PLACED, Access, Told, told_of
+from bench.order_callers import CLIENTS, NOT_PLACED, Told, told_of
 from bench.order_crew import Crew, shared_out
-from bench.order_judge import NEVER_SENT, Asked, Judgement, Row, judge, whys
-from bench.order_plan import BALANCES, VISIBILITY_LAG_S, Planned, fault_rules, planned
+from bench.order_exchange import Exchange, environment, exchange
+from bench.order_judge import NEVER_SENT, Asked, Judgement, judge, whys
+from bench.order_plan import Planned, fault_rules, planned
 from bench.order_worker import Job
 from bench.report import LATEST, save
 from sealane.core.order import Intent
-from sealane.simulator import Probe, SimAccount
 from sealane.store import open_store
 from sealane.store.port import IntentLog
 
@@ -43,8 +39,6 @@ KILL_EVERY_S = 1.0
 SETTLE_S = 90.0
 """How long after the last order was asked for the last one may get its end."""
 PROGRESS_S = 10.0
-START_LIMIT_S = 20.0
-CONTROL_LIMIT_S = 120.0
 RESULTS = LATEST.with_name("orders.json")
 
 
@@ -76,79 +70,6 @@ class Trial:
     def document(self) -> dict[str, object]:
         """The trial as plain JSON values."""
         return asdict(self)
-
-
-# --- the exchange -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A simulator in a process of its own."""
-
-    url: str
-    accounts: Sequence[Access]
-
-    def control(self, verb: str, path: str, document: Any = None) -> Any:
-        """One control call; its document."""
-        with Probe(self.url, SimAccount("", "", ""), timeout_s=CONTROL_LIMIT_S) as probe:
-            status, answer = probe.control(verb, path, document)
-        if status != 200:
-            raise RuntimeError(f"{verb} {path}: {answer}")
-        return answer
-
-    def book(self, by: str) -> dict[str, list[Row]]:
-        """All orders that the exchange ever took, by one of their ids."""
-        found: dict[str, list[Row]] = {}
-        for account in self.control("GET", "/sim/state")["accounts"].values():
-            for txid, row in account["orders"].items():
-                found.setdefault(str(row.get(by)), []).append(Row(txid, row["opentm"]))
-        return found
-
-
-@contextmanager
-def exchange(setting: Setting) -> Iterator[Exchange]:
-    """An exchange with its faults on; it ends with the block."""
-    command = [sys.executable, "-m", "sealane.cli", "sim", "--port", "0", "--accounts", str(setting.accounts)]
-    command += ["--seed", str(setting.seed), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        stop = threading.Timer(START_LIMIT_S, process.kill)
-        stop.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            stop.cancel()
-        try:
-            document = json.loads(line)
-            url, rows = document["url"], document["accounts"]
-            found = Exchange(
-                url, [Access(_spelled(row["name"]), url, row["api_key"], row["api_secret"]) for row in rows]
-            )
-            for row in rows:
-                found.control("POST", f"/sim/accounts/{row['name']}", {"balances": BALANCES})
-            for rule in fault_rules():
-                found.control("POST", "/sim/faults", rule)
-            yield found
-        finally:
-            process.kill()
-
-
-def _spelled(name: str) -> str:
-    return name if name == "MASTER" else name.upper()
-
-
-def environment(accounts: Sequence[Access], folder: Path) -> dict[str, str]:
-    """What a program finds in its environment."""
-    found = {
-        "KRAKEN_SPOT_URL": accounts[0].url,
-        "DATA_DIR": str(folder),
-        "SEALANE_LANES": "per-key",
-        "SEALANE_VISIBILITY_LAG_S": f"{VISIBILITY_LAG_S:g}",
-    }
-    for access in accounts:
-        prefix = "KRAKEN" if access.name == "MASTER" else f"KRAKEN_USER_{access.name}"
-        found |= {f"{prefix}_API_KEY": access.api_key, f"{prefix}_API_SECRET": access.api_secret}
-    return found
 
 
 # --- the dead's orders ------------------------------------------------------------------------------------------------
@@ -183,7 +104,9 @@ def tried(client: str, setting: Setting, folder: Path, tell: Any = None) -> Tria
     """Put one client to the trial."""
     started = time.monotonic()
     plan, rng = planned(setting.seed, setting.orders, setting.accounts), random.Random(f"kills {setting.seed}")
-    with exchange(setting) as market:
+    with exchange(setting.accounts, setting.seed) as market:
+        for rule in fault_rules():
+            market.control("POST", "/sim/faults", rule)
         after, log = None, None
         if client == "sealane":
             log = open_store(f"file:{folder}").intents()

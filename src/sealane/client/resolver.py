@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -51,6 +52,13 @@ class Resolves(Protocol):
         """How long Kraken may take to show an order."""
 
 
+@dataclass
+class Hold:
+    """A caller's hold on an order. ``over``: its end is known and stored, so that nothing is left to be done."""
+
+    over: bool = False
+
+
 class Resolver:
     """One session's part in finding out. ``log`` is where the intents are, ``fingerprint`` whose they are."""
 
@@ -82,17 +90,19 @@ class Resolver:
         return True
 
     @contextmanager
-    def held(self, intent_id: str) -> Iterator[None]:
+    def held(self, intent_id: str) -> Iterator[Hold]:
         """While a caller sees to an order itself; where it leaves without the end, the background goes on."""
+        hold = Hold()
         name = id(self._log), intent_id
         with _mutex:
             mine = name not in _under_way
             _under_way.add(name)
         try:
-            yield
+            yield hold
         finally:
             if mine:
                 _under_way.discard(name)
+            if mine and not hold.over:
                 self._go_on(intent_id)
 
     def _go_on(self, intent_id: str) -> None:

@@ -58,12 +58,17 @@ TOO_LATE = "its deadline had come before it could be sent"
 
 @dataclass(slots=True)
 class Order:
-    """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included."""
+    """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included.
+
+    ``fresh``: its id was drawn for it, so nobody can have used it before. ``noted``: its end stands in the store.
+    """
 
     caller: Caller
     intent: Intent
     params: Mapping[str, object]
     sync: bool = True
+    fresh: bool = False
+    noted: bool = False
     how: str = ANSWERED
     known: Intent | None = None
     doubtful: bool = False
@@ -99,7 +104,7 @@ class Order:
     def _attempt(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
         """One nonce, under an intent; a refusal of the limits or of the nonce may bring another."""
         yield from turn.pace.keep()
-        if not self.intent.nonce:
+        if not self.intent.nonce and not self.fresh:
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
             self.known = yield ReadIntent(self.intent.id)
             if self.known is not None:
@@ -161,12 +166,14 @@ class Order:
             yield from note_intent(self.intent)
 
 
-def note_intent(intent: Intent) -> Flow[None]:
+def note_intent(intent: Intent) -> Flow[bool]:
     """Keep what became known. Where that fails the caller still hears it, and it will be found out once more."""
     try:
         yield KeepIntent(intent, False)
     except NotDurable as error:
         yield Tell(events.EndNotNoted(intent.account, intent.method, str(error)))
+        return False
+    return True
 
 
 def ends_of(order: Order, verdict: Verdict) -> Mapping[str, End]:

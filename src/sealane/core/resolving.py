@@ -61,7 +61,7 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
 
 def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """Nothing was sent this time; what was sent under its id before has an end of its own."""
-    known: Intent | None = None if order.intent.nonce else (yield ReadIntent(order.intent.id))
+    known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.id))
     if known is not None:
         return (yield from _again(order, known, lag_s, until_ns))
     return (yield from _ended(order, not_sent(order, error)))
@@ -69,8 +69,7 @@ def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns
 
 def _ended(order: Order, ends: Mapping[str, End]) -> Flow[Mapping[str, End]]:
     order.intent = order.intent.with_ends(ends)
-    if order.intent.nonce:
-        yield from note_intent(order.intent)
+    order.noted = not order.intent.nonce or (yield from note_intent(order.intent))
     return order.intent.ends
 
 
