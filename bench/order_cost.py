@@ -78,7 +78,8 @@ def _rates(folder: Path, ways: Sequence[tuple[str, str, str]]) -> Rates:
     clients = {name: _client(folder / name, way, sync=name) for name, way in zip(WAYS, ways, strict=True)}
     calls: dict[str, Call] = {name: partial(_place, client) for name, client in clients.items()}
     calls["bare"] = _bare(clients["bare"])
-    for call in calls.values():  # the first one opens the connection and asks for the key's nonce window
+    for name, call in calls.items():  # off the clock: connections, and what is kept of a key whose window is known
+        clients[name].private("GetApiKeyInfo")
         call()
     return in_turns({name: partial(_rate, call) for name, call in calls.items()}, ROUNDS)
 
