@@ -33,6 +33,14 @@ def lost(client: Direct, answer: str, **fields: Any) -> None:
         assert (status, text.startswith(b"<!DOCTYPE")) == (503, answer == "html")
 
 
+def test_a_reset_shows_without_a_socket_too(kraken: Simulator) -> None:
+    kraken.add_fault("drop_after", methods=["AddOrder"], reset=True)
+    with pytest.raises(ConnectionResetError) as caught:
+        kraken.direct().private("AddOrder", **ORDER)
+    assert caught.type is ConnectionResetError
+    assert len(orders(kraken)) == 1
+
+
 @pytest.mark.parametrize("answer", ["drop", "http", "html", "hang"])
 def test_a_late_call_is_applied_when_its_time_comes(kraken: Simulator, answer: str) -> None:
     client = kraken.direct()
