@@ -11,6 +11,7 @@ Each order counts once, under the first of these that holds:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ NEVER_SENT = "its caller died before it was written down"
 DEADLINE_SLACK_S = 0.5
 """The deadline is counted from before the client was called, and it reads the clock a little later."""
 SHOWN = 20
+SAID = re.compile(r"(?<!from the store):|\d")
+"""Where a reason begins to differ from order to order."""
 
 
 @dataclass(frozen=True)
@@ -104,4 +107,4 @@ def _note(found: Judgement, text: str) -> None:
 def whys(asked: Sequence[Asked]) -> Counter[str]:
     """How the ends became known, and why orders were not placed; all that differs from order to order left out."""
     told = (one.told or Told(NOT_PLACED, why=NEVER_SENT) for one in asked)
-    return Counter(f"{one.end}: {one.why.split(':')[0][:60]}" for one in told)
+    return Counter(f"{one.end}: {SAID.split(one.why, maxsplit=1)[0]}" for one in told)

@@ -67,8 +67,7 @@ def fields_of(order: Planned) -> dict[str, Any]:
 
 _LOST_ANSWERS = ("drop", "http", "html", "hang")
 _ORDER_FAULTS: Sequence[tuple[float, Mapping[str, Any]]] = (
-    (0.03, {"kind": "drop_before"}),
-    (0.03, {"kind": "drop_after"}),
+    *((0.015, {"kind": kind, "reset": reset}) for kind in ("drop_before", "drop_after") for reset in (False, True)),
     (0.02, {"kind": "http_before", "status": 502}),
     (0.02, {"kind": "http_after", "status": 502}),
     (0.01, {"kind": "http_after", "status": 520}),

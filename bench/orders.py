@@ -197,6 +197,12 @@ def show(trials: Sequence[Trial]) -> None:
     table.add_row("seconds", *(f"{trial.took_s:,.0f}" for trial in trials))
     console.print(table)
     for trial in trials:
+        if trial.client == "sealane":
+            ends = sorted(trial.whys.items(), key=lambda why: -why[1])
+            console.print("how the ends of Sealane's orders became known:")
+            for why, count in ends:
+                console.print(f"  {count:>6,}  {why}", markup=False)
+    for trial in trials:
         for text in [*trial.audit, *(trial.judgement.wrong if trial.client == "sealane" else ())]:
             console.print(f"  {trial.client}: {text}", markup=False)
 
