@@ -35,7 +35,7 @@ from sealane.store.port import IntentLog
 
 ORDERS = 10_000
 ACCOUNTS, PROCESSES = 16, 3
-KILL_EVERY_S = 0.7
+KILL_EVERY_S = 0.3
 SETTLE_S = 90.0
 """How long after the last order was asked for the last one may get its end."""
 PROGRESS_S = 10.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sealane.errors import SettingsError
@@ -117,9 +117,19 @@ class Intent:
         """Whether all its ends are known."""
         return set(self.ends) >= set(self.order_ids)
 
+    def sent(self, nonce: int, now_ns: int, *, unguarded: bool) -> Intent:
+        """As it is of its next attempt."""
+        return self._with(nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
+
     def with_ends(self, ends: Mapping[str, End]) -> Intent:
         """With these ends known too."""
-        return replace(self, ends={**self.ends, **ends})
+        return self._with(ends={**self.ends, **ends})
+
+    def _with(self, **changes: object) -> Intent:
+        """``dataclasses.replace`` in a fraction of its time: every order pays for it twice."""
+        other = object.__new__(Intent)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
     def stored(self) -> dict[str, object]:
         """The intent as plain JSON values."""

@@ -114,7 +114,7 @@ class Order:
             return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
         nonce = yield Draw()
         unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
-        self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
+        self.intent = self.intent.sent(nonce, now_ns, unguarded=unguarded)
         yield KeepIntent(self.intent, self.sync)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
