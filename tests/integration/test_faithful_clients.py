@@ -211,15 +211,10 @@ def close(client: Any) -> None:
         client.session.close()
 
 
-KNOWN_WRONG = {("ccxt", "OpenPositions")}
-"""Consolidated by market, as ccxt asks for them, positions are a list; the simulator answers an object."""
-
-
 def every_case() -> Iterator[Any]:
     for name, (_, cases) in CLIENTS.items():
         for method in cases:
-            wrong = pytest.mark.xfail(raises=TypeError, strict=False)
-            yield pytest.param(name, method, marks=[wrong] if (name, method) in KNOWN_WRONG else [])
+            yield name, method
 
 
 @pytest.mark.parametrize(("name", "method"), list(every_case()))

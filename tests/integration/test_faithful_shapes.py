@@ -17,9 +17,6 @@ NEVER_SHOWN = {  # documented fields for which the simulator has nothing to show
     "OpenPositions": "*",
     "GetApiKeyInfo": "ipAllowlist",
 }
-KNOWN_WRONG = {  # what the simulator is known to write otherwise, until that is mended
-    "AssetPairs": {Difference("*.tick_size", "mistyped", "decimal text", "text")},  # 1E-7 for XDGUSD
-}
 
 
 @pytest.fixture
@@ -30,8 +27,7 @@ def scene() -> Iterator[Scene]:
 
 def judge(method: str, shape: Any, answer: Any) -> None:
     found = check(shape, answer)
-    wrong = set(found.differences) - KNOWN_WRONG.get(method, set())
-    assert wrong == set(), [str(difference) for difference in wrong]
+    assert found.differences == [], [str(difference) for difference in found.differences]
     hidden = NEVER_SHOWN.get(method)
     missed = {path for path in unseen(shape, found) if hidden is None or not path.startswith(hidden)}
     assert missed == set(), f"{method} showed nothing to check there"

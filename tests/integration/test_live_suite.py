@@ -47,14 +47,11 @@ def by_name(report: Report) -> dict[str, Any]:
     return {check.name: check for check in report.checks}
 
 
-KNOWN_DRIFT = {"AssetPairs"}  # the simulator's tick size of XDGUSD: 1E-7
-
-
 def test_the_simulator_shows_no_drift(played: Simulator) -> None:
     checks = by_name(run(played))
     known = {*PRIVATE, *PUBLIC}
     drifted = {name: found.details for name, found in checks.items() if found.outcome == "differs"}
-    assert drifted.keys() <= KNOWN_DRIFT, drifted
+    assert drifted == {}
     for name, found in checks.items():
         if found.outcome == "refused":
             assert name not in known

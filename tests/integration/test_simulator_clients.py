@@ -80,6 +80,62 @@ def test_ccxt_reads_a_fill(exchange: Any) -> None:
     assert exchange.fetch_balance()["BTC"]["total"] == 4.9
 
 
+def test_ccxt_trades_in_every_way(exchange: Any) -> None:
+    last = exchange.fetch_ticker(SYMBOL)["last"]
+    stop = exchange.create_order(SYMBOL, "market", "sell", 0.1, None, {"stopLossPrice": last - 1000})
+    assert (stop["type"], stop["stopLossPrice"]) == ("market", last - 1000)
+    both = exchange.create_order(SYMBOL, "limit", "sell", 0.1, last + 900, {"takeProfitPrice": last + 1000})
+    assert (both["takeProfitPrice"], both["price"]) == (last + 1000, last + 900)
+    trail = exchange.create_order(SYMBOL, "market", "sell", 0.1, None, {"trailingPercent": "5"})
+    assert {order["id"] for order in exchange.fetch_open_orders()} == {stop["id"], both["id"], trail["id"]}
+    assert exchange.fetch_order(both["id"])["takeProfitPrice"] == last + 1000
+    assert exchange.cancel_all_orders_after(60_000)["result"]["triggerTime"] != "0"
+    assert exchange.cancel_orders([stop["id"], both["id"]])
+    exchange.cancel_all_orders()
+    assert exchange.fetch_open_orders() == []
+    resting = exchange.create_order(SYMBOL, "limit", "buy", 0.1, 25000.1)
+    exchange.edit_order(resting["id"], SYMBOL, "limit", "buy", 0.2, 26000)
+    (amended,) = exchange.fetch_open_orders()
+    assert (amended["id"], amended["amount"], amended["price"]) == (resting["id"], 0.2, 26000)
+
+
+def test_ccxt_places_a_batch(exchange: Any) -> None:
+    wanted = [{"symbol": SYMBOL, "type": "limit", "side": "buy", "amount": 0.1, "price": p} for p in (25000, 26000)]
+    placed = exchange.create_orders(wanted)
+    assert [order["price"] for order in placed] == [25000, 26000]
+    assert {order["id"] for order in exchange.fetch_open_orders()} == {order["id"] for order in placed}
+
+
+def test_ccxt_reads_what_was(exchange: Any) -> None:
+    placed = exchange.create_order(SYMBOL, "market", "buy", 0.1)
+    (trade,) = exchange.fetch_my_trades(SYMBOL)
+    assert (trade["order"], trade["side"], trade["amount"], trade["takerOrMaker"]) == (
+        placed["id"],
+        "buy",
+        0.1,
+        "taker",
+    )
+    assert trade["fee"]["cost"] == pytest.approx(trade["cost"] * 0.004)
+    entries = exchange.fetch_ledger()
+    assert {(entry["currency"], entry["direction"]) for entry in entries} == {("BTC", "in"), ("USD", "out")}
+    assert {entry["referenceId"] for entry in entries} == {trade["id"]}
+    assert exchange.fetch_trading_fee(SYMBOL)["taker"] == 0.004
+    assert [
+        row["id"] for row in exchange.fetch_order_trades(placed["id"], SYMBOL, params={"trades": [trade["id"]]})
+    ] == [trade["id"]]
+
+
+def test_ccxt_reads_a_market_that_moves() -> None:
+    with Simulator(seed=3, volatility=0.001) as kraken:
+        exchange = redirect(ccxt.kraken(settings(kraken)), kraken)
+        book, candles = exchange.fetch_order_book(SYMBOL, 5), exchange.fetch_ohlcv(SYMBOL, "1m", limit=10)
+        assert book["bids"][0][0] < book["asks"][0][0]
+        assert (len(book["bids"]), len(candles)) == (5, 10)
+        assert len({candle[4] for candle in exchange.fetch_ohlcv(SYMBOL, "1m")}) > 100
+        assert len(exchange.fetch_trades(SYMBOL)) == 1000
+        exchange.session.close()
+
+
 def test_ccxt_understands_refusals(exchange: Any, kraken: Simulator) -> None:
     with pytest.raises(ccxt.InsufficientFunds):
         exchange.create_order(SYMBOL, "limit", "buy", 100, 25000)
@@ -153,7 +209,17 @@ def test_python_kraken_sdk(kraken: Simulator) -> None:
     assert user.get_orders_info(txid=txid)[txid]["status"] == "open"
     assert trade.cancel_order(txid=txid) == {"count": 1}
     assert user.get_closed_orders()["count"] == 1
-    assert user.get_open_positions() == {}
+    trade.create_order("market", "buy", "XBTUSD", 0.1)
+    assert len(user.get_trades_history()["trades"]) == 1
+    assert user.get_ledgers_info()["count"] == 2
+    assert trade.create_order_batch(
+        orders=[{"ordertype": "limit", "type": "buy", "volume": 0.1, "price": p} for p in (25000, 26000)], pair="XBTUSD"
+    )["orders"][0]["descr"]["order"].endswith("limit 25000.0")
+    assert trade.cancel_all_orders_after_x(60)["triggerTime"] != "0"
+    assert trade.cancel_all_orders() == {"count": 2}
+    assert market.get_order_book(pair="XBTUSD", count=3)["XXBTZUSD"].keys() == {"asks", "bids"}
+    assert len(market.get_ohlc(pair="XBTUSD", interval=5)["XXBTZUSD"]) == 720
+    assert user.get_open_positions() == []
     with pytest.raises(KrakenInsufficientFundsError):
         trade.create_order("limit", "buy", "XBTUSD", 100, price=25000)
     kraken.update_account("MASTER", nonce=str(2**62))

@@ -1,4 +1,4 @@
-"""The life of an order, and where the money goes."""
+"""The life of an order over HTTP, and where the money goes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -108,7 +108,9 @@ def test_validate_places_nothing(probe: Probe) -> None:
         ({"pair": "NIJAUSD"}, "EQuery:Unknown asset pair"),
         ({"pair": None}, "EGeneral:Invalid arguments:pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
-        ({"ordertype": "iceberg"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "iceberg"}, "EGeneral:Invalid arguments:displayvol"),
+        ({"ordertype": "settle-position"}, "EOrder:Unknown position"),
+        ({"ordertype": "peg"}, "EGeneral:Invalid arguments:ordertype"),
         ({"volume": None}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "0.123456789"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "1e-3"}, "EGeneral:Invalid arguments:volume"),
@@ -230,3 +232,24 @@ def test_the_same_seed_gives_the_same_story() -> None:
             return [*told, probe.private("Balance"), probe.public("Ticker"), kraken.control.accounts()["accounts"]]
 
     assert story(5) == story(5) != story(6)
+
+
+def test_a_reset_begins_prices_and_books_anew() -> None:
+    with Simulator(seed=5, volatility=0.01) as kraken, Probe(kraken.url, kraken.accounts[0]) as probe:
+        start = kraken.exchange.market.price(kraken.exchange.market.pairs["XXBTZUSD"], 0)
+        place(probe)
+        kraken.reset()
+        assert kraken.exchange.market.start_ns > 0
+        assert kraken.exchange.market.price(kraken.exchange.market.pairs["XXBTZUSD"], 0) == start
+        assert kraken.exchange.market.books["XXBTZUSD"].resting["buy"] == []
+        assert probe.private("OpenOrders")["result"]["open"] == {}
+
+
+def test_a_batch_wants_json(probe: Probe) -> None:
+    rows = [order(pair=None), order(pair=None, price="26000")]
+    assert probe.private("AddOrderBatch", pair="XBTUSD", orders=str(rows))["error"] == [
+        "EGeneral:Invalid arguments:orders"
+    ]
+    placed = probe.private("AddOrderBatch", as_json=True, pair="XBTUSD", orders=rows)["result"]["orders"]
+    txids = [row["txid"] for row in placed]
+    assert probe.private("CancelOrderBatch", as_json=True, orders=txids)["result"] == {"count": 2}

@@ -171,6 +171,17 @@ def test_the_command_goes_on_from_its_file(tmp_path: Path) -> None:
     stop(process)
 
 
+@pytest.mark.parametrize(("options", "moves"), [([], False), (["--volatility", "0.001"], True)])
+def test_the_command_lets_prices_move_when_asked_to(options: list[str], moves: bool) -> None:
+    process, started = start(*options)
+    with Probe(started["url"], SimAccount(**started["accounts"][0])) as probe:
+        before = probe.public("Ticker")["result"]
+        probe.control("POST", "/sim/time", {"advance_s": 3600})
+        after = probe.public("Ticker")["result"]
+    stop(process)
+    assert {before[pair]["a"][0] != after[pair]["a"][0] for pair in before} == {moves}
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [("{", "is not JSON"), ("{}", "not of a simulator"), (None, "choose another --state")]
 )

@@ -112,7 +112,8 @@ def test_a_pair_that_seems_full_is_looked_at_first():
         yield "pause", {"seconds": 150}
         orders = yield "OpenOrders", {"userref": 0}
         assert orders == {"open": {}}
-        load.exchange.accounts["MASTER"].unrest(next(iter(load.exchange.accounts["MASTER"].open.values())))
+        order = next(iter(load.exchange.accounts["MASTER"].open.values()))
+        load.exchange.venue.end(order, "canceled", None, load.exchange.clock.now_ns())
 
     load.run(iter([place(), make_room()]), 400)
     assert {error for _, error in ends(load)} == {None}

@@ -39,6 +39,28 @@ def test_plans_are_carried_out_in_order_each_at_its_time() -> None:
     assert done[-1] == ("late", 30)
 
 
+def test_a_plan_is_carried_out_as_of_its_time_on_a_clock_that_goes() -> None:
+    clock = Clock()
+    table, done = Timetable(clock), []
+    start_ns = clock.now_ns()
+    for due_s in (20, 10):
+        table.add(start_ns + due_s * NS, lambda: done.append(clock.now_ns()))
+    table.advance(60 * NS)
+    assert done == [start_ns + 10 * NS, start_ns + 20 * NS]
+    assert clock.now_ns() >= start_ns + 60 * NS
+
+
+def test_a_moment_lasts_even_when_what_happens_in_it_fails() -> None:
+    clock = Clock()
+    with pytest.raises(KeyError), clock.moment(5):
+        assert clock.now_ns() == 5
+        with clock.moment(3):
+            assert clock.now_ns() == 3
+        assert clock.now_ns() == 5
+        raise KeyError
+    assert clock.now_ns() > NS
+
+
 def test_cleared_plans_are_dropped_and_not_done() -> None:
     table, seen = Timetable(Clock(frozen_ns=0)), []
     table.add(NS, lambda: seen.append("done"), lambda: seen.append("dropped"))

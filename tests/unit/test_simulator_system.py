@@ -49,6 +49,65 @@ def test_what_a_state_lets_through(state: str, limit: str, post: str, market: st
     assert "status" not in client.public("AssetPairs", info="fees")["result"]["XXBTZUSD"]
 
 
+ROW = {"ordertype": "limit", "type": "buy", "volume": "0.01", "price": "25000"}
+SELL_AT_MARKET = {"ordertype": "market", "type": "sell", "volume": "0.01"}
+ONLY_POST = "EService:Market in post_only mode"
+ONLY_LIMIT = "EService:Market in limit_only mode"
+NOTHING_NEW = "EService:Market in cancel_only mode"
+
+
+@pytest.mark.parametrize(
+    ("state", "method", "fields", "error"),
+    [
+        ("cancel_only", "AddOrderBatch", {"orders": [ROW, ROW]}, NOTHING_NEW),
+        ("cancel_only", "AmendOrder", {"txid": "post", "order_qty": "0.2"}, NOTHING_NEW),
+        ("cancel_only", "EditOrder", {"txid": "post", "volume": "0.2"}, NOTHING_NEW),
+        ("cancel_only", "EditOrder", {"txid": "nobody's", "volume": "0.2"}, NOTHING_NEW),
+        ("cancel_only", "AmendOrder", {"txid": "nobody's", "order_qty": "0.2"}, "EOrder:Unknown order"),
+        ("cancel_only", "CancelOrderBatch", {"orders": ["plain", "post"]}, ""),
+        ("cancel_only", "CancelAll", {}, ""),
+        ("cancel_only", "CancelAllOrdersAfter", {"timeout": 60}, ""),
+        ("post_only", "AddOrderBatch", {"orders": [ROW | {"oflags": "post"}, ROW]}, ONLY_POST),
+        ("post_only", "AddOrderBatch", {"orders": [ROW | {"oflags": "post"}] * 2}, ""),
+        ("post_only", "AmendOrder", {"txid": "plain", "order_qty": "0.2"}, ONLY_POST),
+        ("post_only", "AmendOrder", {"txid": "plain", "order_qty": "0.2", "post_only": True}, ""),
+        ("post_only", "AmendOrder", {"txid": "post", "order_qty": "0.2"}, ""),
+        ("post_only", "EditOrder", {"txid": "plain", "volume": "0.2"}, ONLY_POST),
+        ("post_only", "EditOrder", {"txid": "plain", "volume": "0.2", "oflags": "post"}, ""),
+        ("post_only", "EditOrder", {"txid": "post", "volume": "0.2"}, ""),
+        ("limit_only", "AddOrderBatch", {"orders": [ROW, SELL_AT_MARKET]}, ONLY_LIMIT),
+        ("limit_only", "AddOrderBatch", {"orders": [ROW, ROW]}, ""),
+        ("limit_only", "AmendOrder", {"txid": "plain", "order_qty": "0.2"}, ""),
+        ("limit_only", "EditOrder", {"txid": "plain", "volume": "0.2"}, ""),
+        ("reduce_only", "AmendOrder", {"txid": "post", "order_qty": "0.2"}, "EService:Market in reduce_only mode"),
+        ("reduce_only", "CancelAll", {}, ""),
+        ("maintenance", "CancelAll", {}, "EService:Unavailable"),
+        ("maintenance", "CancelAllOrdersAfter", {"timeout": 60}, "EService:Unavailable"),
+        ("maintenance", "TradesHistory", {}, "EService:Unavailable"),
+    ],
+)
+def test_a_state_holds_for_every_way_to_trade(state: str, method: str, fields: dict[str, Any], error: str) -> None:
+    simulator = Simulator()
+    client = simulator.direct()
+    names = {name: client.private("AddOrder", **order)["result"]["txid"][0] for name, order in RESTING.items()}
+    before = simulator.state()["accounts"]["MASTER"]["orders"]
+    if state == "maintenance":
+        simulator.set_status(state)
+    else:
+        simulator.set_status(XBTUSD=state)
+    sent = {"pair": "XBTUSD"} | fields
+    if "txid" in sent:
+        sent["txid"] = names.get(sent["txid"], "OAAAAA-AAAAA-AAAAAA")
+    if method == "CancelOrderBatch":
+        sent["orders"] = [names[name] for name in sent["orders"]]
+    assert "".join(client.private(method, **sent, as_json=True)["error"]) == error
+    if error:
+        assert simulator.state()["accounts"]["MASTER"]["orders"] == before
+
+
+RESTING = {"plain": LIMIT, "post": POST}
+
+
 @pytest.mark.parametrize("reads", [True, False])
 def test_maintenance(reads: bool) -> None:
     simulator = Simulator(switches=Switches(maintenance_refuses_reads=reads))

@@ -27,6 +27,9 @@ def sim(
     accounts: Annotated[int, typer.Option("--accounts", "-n", min=1, max=10_000, help="MASTER, user1, user2 …")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same keys, prices and faults.")] = 0,
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="How long an answer takes.")] = 0.0,
+    volatility: Annotated[
+        float, typer.Option("--volatility", min=0, max=1, help="Relative change of a price in a second; 0: none.")
+    ] = 0.0,
     tier: Annotated[Tier, typer.Option("--tier", help="Whose rate limits to keep.")] = Tier.OFF,
     state: Annotated[Path | None, typer.Option("--state", help="Go on from this file, save to it at the end.")] = None,
     as_json: JsonFlag = False,
@@ -37,7 +40,15 @@ def sim(
     with told_errors(as_json):  # what it prints is JSON either way
         diagnostics.print("a simulated Kraken: no money, no network. Control it under /sim/, stop it with Ctrl-C")
         try:
-            serve(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, tier=tier.value, state=state)
+            serve(
+                port=port,
+                accounts=accounts,
+                seed=seed,
+                latency_ms=latency_ms,
+                volatility=volatility,
+                tier=tier.value,
+                state=state,
+            )
         except ControlError as error:
             raise SettingsError(f"cannot go on from {state}: {error}; choose another --state") from error
         except OSError as error:

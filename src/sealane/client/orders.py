@@ -174,10 +174,8 @@ class Orders:
         until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
         asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
         order = Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh)
-        with self._resolver.held(intent.id) as hold:
-            ends = yield from exactly_once(order, self._lag_s, until_ns)
-            hold.over = order.noted
-            return ends
+        with self._resolver.held(intent.id):
+            return (yield from exactly_once(order, self._lag_s, until_ns))
 
     # --- what became of them --------------------------------------------------------------------------------------
 

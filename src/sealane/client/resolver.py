@@ -1,8 +1,9 @@
 """Orders in doubt that nobody waits for: found out in the background, on threads of their own.
 
-1. An intent is taken up once in a process, by a session that has its key: where its caller gave up, where its process
-   died (``IntentLeftBehind``), or where it was found unsettled when the session was made.
-2. An intent whose owner lives in another process is left to it.
+1. An intent is taken up by a session that has its key: where its caller gave up, or where its owner is dead. For the
+   latter every process looks through the log when a session is made, when it meets a dead holder's turn, and every
+   ``SCAN_S``: so the living finish what the dead left, whichever key they use.
+2. An intent whose owner lives in another process is left to it, and each is taken up once in a process.
 3. The work goes on until the order has its end, the session is closed, or the process ends: then the next one goes on.
 """
 
@@ -12,9 +13,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from sealane.core.effects import Caller
 from sealane.core.order import Intent
@@ -22,24 +22,24 @@ from sealane.core.resolving import resolve
 from sealane.errors import NotDurable, SealaneError
 from sealane.runtime import threads
 from sealane.runtime.desk import Desk, read_intent
+from sealane.runtime.lanes import rebuilt_after_fork
 from sealane.runtime.waiters import WaiterPool
 from sealane.store.port import IntentLog
 from sealane.transport.port import Transport
 
 RESOLVERS_MAX = 16
 """Orders that are looked for in the background at the same time."""
+SCAN_S = 5.0
+"""How often a process looks for what the dead left, if nothing tells it to look at once."""
 
 logger = logging.getLogger("sealane.orders")
-_pool = WaiterPool(RESOLVERS_MAX)
-_under_way: set[tuple[int, str]] = set()
-_mutex = threading.Lock()
 
 
 class Resolves(Protocol):
     """A session, as seen from here."""
 
     def caller(self) -> Caller:
-        """Who asks; raises SettingsError once the session is closed."""
+        """Who asks; its calls raise SettingsError once the session is closed."""
 
     def desk(self) -> Desk:
         """What its flows work with, on this thread."""
@@ -52,64 +52,48 @@ class Resolves(Protocol):
         """How long Kraken may take to show an order."""
 
 
-@dataclass
-class Hold:
-    """A caller's hold on an order. ``over``: its end is known and stored, so that nothing is left to be done."""
-
-    over: bool = False
-
-
 class Resolver:
     """One session's part in finding out. ``log`` is where the intents are, ``fingerprint`` whose they are."""
 
     def __init__(self, session: Resolves, log: IntentLog, fingerprint: str, turn_wait_s: float) -> None:
         self._session, self._log, self._fingerprint, self._turn_wait_s = session, log, fingerprint, turn_wait_s
-        _by_key[fingerprint] = self
+        _office.join(self)
 
-    def take_up_all(self) -> int:
-        """Take up what dead processes left unsettled with this key; how many those are."""
-        try:
-            left = [Intent.loaded(stored) for stored in self._log.unsettled().values()]
-        except (NotDurable, ValueError) as error:
-            logger.warning("orders in doubt could not be read: %s", error)
-            return 0
-        mine = [intent for intent in left if intent.fingerprint == self._fingerprint]
-        return sum(self.take_up(intent.id) for intent in mine if not self._is_anothers(intent))
+    def close(self) -> None:
+        """Take up nothing more."""
+        _office.resolvers.discard(self)
+
+    def take_up_all(self) -> None:
+        """Take up what is unsettled with this key and whose owner is dead, or is this process with nobody at it."""
+        with suppress(NotDurable):  # the place cannot be had now: there is another time
+            for intent_id in self._log.unsettled():
+                intent = read_intent(self._log, intent_id)
+                if intent is not None and intent.fingerprint == self._fingerprint and not self._is_anothers(intent):
+                    self._take_up(intent.id)
 
     def _is_anothers(self, intent: Intent) -> bool:
         return intent.owner != self._log.owner() and self._log.is_alive(intent.owner)
 
-    def take_up(self, intent_id: str) -> bool:
-        """Find out an order's end in the background, unless that is under way here."""
-        name = id(self._log), intent_id
-        with _mutex:
-            if name in _under_way:
-                return False
-            _under_way.add(name)
-        _pool.submit(lambda: self._run(intent_id, lambda: _under_way.discard(name)))
-        return True
-
     @contextmanager
-    def held(self, intent_id: str) -> Iterator[Hold]:
+    def held(self, intent_id: str) -> Iterator[None]:
         """While a caller sees to an order itself; where it leaves without the end, the background goes on."""
-        hold = Hold()
-        name = id(self._log), intent_id
-        with _mutex:
-            mine = name not in _under_way
-            _under_way.add(name)
+        mine = _office.begin(self._name(intent_id))
+        has_ended = False
         try:
-            yield hold
+            yield
+            has_ended = True
         finally:
             if mine:
-                _under_way.discard(name)
-            if mine and not hold.over:
-                self._go_on(intent_id)
+                _office.end(self._name(intent_id))
+            if not has_ended:
+                _office.look_now()
 
-    def _go_on(self, intent_id: str) -> None:
-        with suppress(NotDurable):
-            intent = read_intent(self._log, intent_id)
-            if intent is not None and not intent.settled:
-                self.take_up(intent_id)
+    def _take_up(self, intent_id: str) -> None:
+        if _office.begin(self._name(intent_id)):
+            _office.pool.submit(lambda: self._run(intent_id, lambda: _office.end(self._name(intent_id))))
+
+    def _name(self, intent_id: str) -> tuple[int, str]:
+        return id(self._log), intent_id
 
     def _run(self, intent_id: str, done: Callable[[], None]) -> None:
         try:
@@ -127,18 +111,65 @@ class Resolver:
             done()
 
 
-_by_key: WeakValueDictionary[str, Resolver] = WeakValueDictionary()
+class _Office:
+    """What the resolvers of one process share: which intents are under way, and the thread that looks for others."""
+
+    def __init__(self) -> None:
+        self.pool = WaiterPool(RESOLVERS_MAX)
+        self.resolvers: WeakSet[Resolver] = WeakSet()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's orders are the parent's, and its threads do not exist here."""
+        self._mutex = threading.Lock()
+        self._under_way: set[tuple[int, str]] = set()
+        self._look = threading.Event()
+        self._looking = False
+        self.pool.after_fork()
+
+    def join(self, resolver: Resolver) -> None:
+        """One more resolver, which looks at once."""
+        self.resolvers.add(resolver)
+        self.look_now()
+
+    def begin(self, name: tuple[int, str]) -> bool:
+        """Whether an intent is this caller's from now on; False while another in this process is at it."""
+        with self._mutex:
+            if name in self._under_way:
+                return False
+            self._under_way.add(name)
+            return True
+
+    def end(self, name: tuple[int, str]) -> None:
+        """Nobody is at an intent any more."""
+        with self._mutex:
+            self._under_way.discard(name)
+
+    def look_now(self) -> None:
+        """Have the log looked through soon."""
+        self._look.set()
+        with self._mutex:
+            begin, self._looking = not self._looking, True
+        if begin:
+            threading.Thread(target=self._go_round, name="sealane-orders", daemon=True).start()
+
+    def _go_round(self) -> None:
+        look = self._look
+        while True:
+            look.wait(SCAN_S)
+            look.clear()
+            for resolver in tuple(self.resolvers):
+                resolver.take_up_all()
+            with self._mutex:
+                if not self.resolvers:
+                    self._looking = False
+                    return
 
 
-def take_up_anywhere(fingerprint: str, intent_id: str) -> None:
-    """Have an intent of any key taken up, if a session of this process has the key."""
-    resolver = _by_key.get(fingerprint)
-    if resolver is not None:
-        resolver.take_up(intent_id)
+_office = _Office()
+rebuilt_after_fork(_office)
 
 
-def after_fork() -> None:
-    """In a forked child: the parent's orders are the parent's."""
-    global _mutex  # noqa: PLW0603 - another thread of the parent may hold it
-    _mutex = threading.Lock()
-    _under_way.clear()
+def look_now() -> None:
+    """A dead holder's turn was met: look for what it left."""
+    _office.look_now()

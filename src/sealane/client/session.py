@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sealane.client.accounts import MASTER, account_credentials
 from sealane.client.orders import Orders
-from sealane.client.resolver import Resolver, take_up_anywhere
+from sealane.client.resolver import Resolver, look_now
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
 from sealane.core.call import private_call, public_call
 from sealane.core.effects import Caller, Flow
-from sealane.core.events import Event, IntentLeftBehind, UnfinishedTurnFound
+from sealane.core.events import Event, UnfinishedTurnFound
 from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
@@ -181,7 +181,6 @@ class Session:
             sync=self.settings.sync_intents,
         )
         rebuilt_after_fork(self.intents)
-        self._resolver.take_up_all()
 
     def background(self) -> Transport:
         """What carries the background's requests."""
@@ -196,10 +195,8 @@ class Session:
     def _hear(self, event: Event) -> None:
         self._tally.hear(event)
         publish(event)
-        if isinstance(event, IntentLeftBehind) and self._resolver is not None:
-            self._resolver.take_up(event.intent)
-        elif isinstance(event, UnfinishedTurnFound) and event.intent:
-            take_up_anywhere(event.fingerprint, event.intent)
+        if isinstance(event, UnfinishedTurnFound) and event.intent:
+            look_now()
 
     def statistics(self) -> Statistics:
         """The figures as of now."""
@@ -251,6 +248,8 @@ class Session:
     def close(self) -> None:
         """Give the lane back."""
         lane, self._lane = self._lane, None
+        if self._resolver is not None:
+            self._resolver.close()
         if lane is not None:
             close_lane(self._store, lane)
             self.intents.close()

@@ -99,14 +99,6 @@ class CounterContradicted:
 
 
 @dataclass(frozen=True, slots=True)
-class IntentLeftBehind:
-    """An order's sender died with it under way: it is to be resolved by who hears this first."""
-
-    account: str
-    intent: str
-
-
-@dataclass(frozen=True, slots=True)
 class NonceWindowOpen:
     """The key's nonce window is above 0: a nonce may be taken twice, so nothing is ever sent a second time."""
 
@@ -134,7 +126,6 @@ Event = (
     | EndNotNoted
     | RoomAwaited
     | CounterContradicted
-    | IntentLeftBehind
     | NonceWindowOpen
     | DoubtResolved
 )

@@ -60,7 +60,7 @@ TOO_LATE = "its deadline had come before it could be sent"
 class Order:
     """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included.
 
-    ``fresh``: its id was drawn for it, so nobody can have used it before. ``noted``: its end stands in the store.
+    ``fresh``: its id was drawn for it, so nobody can have used it before.
     """
 
     caller: Caller
@@ -68,7 +68,6 @@ class Order:
     params: Mapping[str, object]
     sync: bool = True
     fresh: bool = False
-    noted: bool = False
     how: str = ANSWERED
     known: Intent | None = None
     doubtful: bool = False
@@ -115,12 +114,12 @@ class Order:
         nonce = yield Draw()
         unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
         self.intent = self.intent.sent(nonce, now_ns, unguarded=unguarded)
-        yield KeepIntent(self.intent, self.sync)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
 
     def _wire(self, turn: Turn, drafted: Drafted, nonce: int) -> Flow[Verdict]:
-        """Send the bytes, and the same bytes again where that is safe."""
+        """Send the bytes under the stored intent, and the same bytes again where that is safe."""
+        yield KeepIntent(self.intent, self.sync)
         request, doubt = drafted.signed(nonce), None
         for copy in itertools.count():
             left_s = self._left_s((yield Now()))
@@ -166,14 +165,12 @@ class Order:
             yield from note_intent(self.intent)
 
 
-def note_intent(intent: Intent) -> Flow[bool]:
+def note_intent(intent: Intent) -> Flow[None]:
     """Keep what became known. Where that fails the caller still hears it, and it will be found out once more."""
     try:
         yield KeepIntent(intent, False)
     except NotDurable as error:
         yield Tell(events.EndNotNoted(intent.account, intent.method, str(error)))
-        return False
-    return True
 
 
 def ends_of(order: Order, verdict: Verdict) -> Mapping[str, End]:

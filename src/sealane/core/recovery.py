@@ -37,7 +37,6 @@ class KeyState:
         locked_until_ns: Kraken's temporary lockout; nothing is sent before.
         known_nonce, known_ns: what GetApiKeyInfo said last, and when.
         nonce_window, window_ns: the key's nonce window by GetApiKeyInfo, and when it said so.
-        left_behind: the intent of a write whose holder died, until somebody who has the key takes it up.
     """
 
     jumps_ns: tuple[int, ...] = ()
@@ -50,7 +49,6 @@ class KeyState:
     known_ns: int = 0
     nonce_window: int = 0
     window_ns: int = 0
-    left_behind: str = ""
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> KeyState:

@@ -69,7 +69,8 @@ def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns
 
 def _ended(order: Order, ends: Mapping[str, End]) -> Flow[Mapping[str, End]]:
     order.intent = order.intent.with_ends(ends)
-    order.noted = not order.intent.nonce or (yield from note_intent(order.intent))
+    if order.intent.nonce:
+        yield from note_intent(order.intent)
     return order.intent.ends
 
 

@@ -149,7 +149,7 @@ def take_turn(
     entered = yield Enter(booking.call.rank)
     try:
         yield from _tidy(entered)
-        key = yield from _take_up(caller, (yield LoadKey(caller.fingerprint)))
+        key = yield LoadKey(caller.fingerprint)
         _must_be_open(caller, key, (yield Now()))
         turn = Turn(caller, booking, key, Pace(caller.min_interval_ns, entered.last_ended_ns))
         if row.write and key.fence_due:
@@ -168,7 +168,7 @@ def _tidy(entered: Entered) -> Flow[None]:
     left = entered.unfinished
     if left is not None:
         key = yield LoadKey(left.fingerprint)
-        yield SaveKey(left.fingerprint, replace(key, fence_due=True, left_behind=left.intent or key.left_behind))
+        yield SaveKey(left.fingerprint, replace(key, fence_due=True))
         yield Record(None)
         yield Tell(events.UnfinishedTurnFound(left.fingerprint, left.method, left.nonce, left.intent))
     if entered.clock_doubted:
@@ -176,16 +176,6 @@ def _tidy(entered: Entered) -> Flow[None]:
         server_s = verdict.result.get("unixtime") if isinstance(verdict.result, dict) else None
         if isinstance(server_s, int):
             yield ConfirmClock(server_s * NS_PER_S)
-
-
-def _take_up(caller: Caller, key: KeyState) -> Flow[KeyState]:
-    """Whoever has the key hears of an intent that was left behind, once."""
-    if not key.left_behind:
-        return key
-    yield Tell(events.IntentLeftBehind(caller.account, key.left_behind))
-    taken = replace(key, left_behind="")
-    yield SaveKey(caller.fingerprint, taken)
-    return taken
 
 
 def _must_be_open(caller: Caller, key: KeyState, now_ns: int) -> None:

@@ -11,18 +11,22 @@ changed. It imports nothing from the rest of the project: what it judges cannot 
 
 What nobody documents about Kraken is a field of `Switches`; every error text and number has its source in
 `sealane.simulator.facts`. With `tier="pro"` (or intermediate, starter) it keeps Kraken's rate limits. Its clock can be
-frozen and moved, its state saved and loaded, and `audit()` lets it judge itself.
+frozen and moved, its state saved and loaded, and `audit()` lets it judge itself. With `volatility` its prices move.
 
 What it does *not* reproduce:
 
 - limits of public calls and of addresses, Kraken's domain limits; what a WebSocket client would be charged;
-- an order book, partial fills, moving prices: prices stand still, orders fill whole at once or rest for ever
-  (`expiretm` is kept but nothing expires; of `timeinforce` only IOC and FOK differ from GTC);
-- order types other than market and limit, margin, conditional close, `viqc`, `fcib`, icebergs: all refused, never
-  ignored; open positions are always none;
-- batches, amend, edit, CancelAll, the cancel-all timer, trades history, ledgers, trade volume, exports, funding, earn,
-  sub-accounts, WebSockets: `EGeneral:Unknown method` (a token is given out, but nothing takes it);
-- public Depth, OHLC, Trades, Spread; public calls over POST; a Ticker that changes;
+- real prices: they are made up from the seed and stand still unless `volatility` is given (while they stand, only
+  another account's order fills one that rests); the index price is the last price, and nobody's trade moves either;
+  what the books hold besides the accounts' orders is there again for every order that comes;
+- margin, leverage, positions, `settle-position`, conditional close (`close[…]`): refused, never ignored; `reduce_only`
+  finds no position;
+- fee tiers: a fill costs the fee of the lowest one, however large the volume;
+- `consolidate_taker` (each fill is a trade of its own), `rebase_multiplier`;
+- that a state such as `cancel_only` stops the matching: it refuses calls, what rests already is filled all the same;
+- ledger entries of other things than trades: an account's first balances come from nowhere;
+- exports, funding, earn, sub-accounts, WebSockets: `EGeneral:Unknown method` (a token is given out, but nothing takes
+  it); public calls over POST;
 - several keys of one account, key expiry, IP allow lists, a rolling `otp` (an account may have a fixed one);
 - live pair tables (the numbers are of the right size only);
 - TLS, HTTP/2, compression; it never closes an idle connection by itself.

@@ -8,11 +8,14 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from sealane.simulator.facts import DEFAULT_PERMISSIONS
-from sealane.simulator.orders import Order
+from sealane.simulator.orders import ZERO, Order
+from sealane.simulator.records import LedgerEntry, Trade
 
-CLOSED_KEPT = 100_000  # closed orders an account remembers, so that a long run stays within memory
+CLOSED_KEPT = 100_000  # closed orders and trades an account remembers, so that a long run stays within memory
+LEDGERS_KEPT = 2 * CLOSED_KEPT
 START_BALANCES = {
     "ZUSD": Decimal(100_000),
     "ZEUR": Decimal(50_000),
@@ -72,6 +75,9 @@ class Account:
     open: dict[str, Order] = field(default_factory=dict)
     closed: dict[str, Order] = field(default_factory=dict)
     open_client_ids: dict[str, str] = field(default_factory=dict)
+    trades: dict[str, Trade] = field(default_factory=dict)
+    ledgers: dict[str, LedgerEntry] = field(default_factory=dict)
+    cancel_all_ns: int | None = None
     last_used_ns: int = 0
 
     @property
@@ -80,33 +86,55 @@ class Account:
         return self.public.name
 
     def available(self, asset: str) -> Decimal:
-        """What may be spent: the balance without what resting orders hold."""
-        return self.balances.get(asset, Decimal(0)) - self.held.get(asset, Decimal(0))
+        """What may be spent: the balance without what live orders hold."""
+        return self.balances.get(asset, ZERO) - self.held.get(asset, ZERO)
+
+    def open_in(self, pair_name: str) -> int:
+        """How many live orders it has on a pair (internal name): what Kraken's limit of open orders counts."""
+        return sum(order.pair.name == pair_name for order in self.open.values())
+
+    def order(self, txid: str) -> Order | None:
+        """An order of this account, live or ended."""
+        return self.open.get(txid) or self.closed.get(txid)
 
     def move(self, asset: str, amount: Decimal) -> None:
         """Add to a balance, or take from it."""
-        self.balances[asset] = self.balances.get(asset, Decimal(0)) + amount
+        self.balances[asset] = self.balances.get(asset, ZERO) + amount
 
-    def rest(self, order: Order) -> None:
-        """Put an order on the book and hold what it may spend."""
+    def hold(self, order: Order, asset: str, amount: Decimal) -> None:
+        """Let an order hold `amount` instead of what it held."""
+        for name, change in ((order.hold_asset, -order.hold), (asset, amount)):
+            if change:
+                self.held[name] = self.held.get(name, ZERO) + change
+        order.hold_asset, order.hold = asset, amount
+
+    def enter(self, order: Order) -> None:
+        """Take up a new order."""
         self.open[order.txid] = order
-        self.held[order.hold_asset] = self.held.get(order.hold_asset, Decimal(0)) + order.hold
         if order.cl_ord_id is not None:
             self.open_client_ids[order.cl_ord_id] = order.txid
 
-    def unrest(self, order: Order) -> None:
-        """Take an order off the book, release what it held and remember it as closed."""
+    def leave(self, order: Order) -> None:
+        """Remember an order as ended, the newest `CLOSED_KEPT` of them, and release what it held."""
         del self.open[order.txid]
-        self.held[order.hold_asset] -= order.hold
+        self.hold(order, order.hold_asset, ZERO)
         if order.cl_ord_id is not None:
             self.open_client_ids.pop(order.cl_ord_id, None)
-        self.remember(order)
-
-    def remember(self, order: Order) -> None:
-        """Keep a closed order, the newest `CLOSED_KEPT` of them."""
         self.closed[order.txid] = order
-        if len(self.closed) > CLOSED_KEPT:
-            del self.closed[next(iter(self.closed))]
+        _forget_oldest(self.closed, CLOSED_KEPT)
+
+    def record(self, trade: Trade, entries: tuple[LedgerEntry, ...]) -> None:
+        """Keep a trade and its ledger entries."""
+        self.trades[trade.txid] = trade
+        _forget_oldest(self.trades, CLOSED_KEPT)
+        for entry in entries:
+            self.ledgers[entry.id] = entry
+        _forget_oldest(self.ledgers, LEDGERS_KEPT)
+
+
+def _forget_oldest(rows: dict[str, Any], kept: int) -> None:
+    while len(rows) > kept:
+        del rows[next(iter(rows))]
 
 
 def open_account(public: SimAccount, index: int, now_ns: int) -> Account:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sealane.simulator.accounts import Account
 from sealane.simulator.facts import Switches
 from sealane.simulator.market import Market
+from sealane.simulator.venue import Venue
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,4 @@ class Context:
     now_ns: int
     ids: random.Random
     previous_nonce: int
+    venue: Venue

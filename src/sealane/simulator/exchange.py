@@ -3,7 +3,8 @@
 A private call is numbered in the journal, may meet a fault, passes the checks (`checks.py`), the state of the system
 and the counters, and is carried out, all in one go under one lock. Only then the answer waits out the latency. So the
 order of arrival is the order in which nonces are judged, and two calls of one key in flight do overlap, as on the
-real way. What is due by the exchange's clock (calls that come late) is done before anything else is looked at.
+real way. What is due by the exchange's clock (calls that come late, orders that end by their time, prices that move)
+is done before anything else is looked at, in the order of its times.
 
 It needs no socket: `private(request, name)` and `public(request, name)` give the `Answer`, or a `Later` that is
 answered when the clock gets there (`pass_time`). `sealane.simulator.probe.Direct` is a client for that.
@@ -12,8 +13,8 @@ answered when the clock gets there (`pass_time`). `sealane.simulator.probe.Direc
 import json
 import random
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,12 +30,14 @@ from sealane.simulator.http import Answer, Delivery, Later, Request, unheard
 from sealane.simulator.journal import Journal, Ticket
 from sealane.simulator.limits import TIERS, Limits
 from sealane.simulator.market import Market
+from sealane.simulator.methods import Result
 from sealane.simulator.mishaps import damaged
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params, parse_body, parse_query
 from sealane.simulator.public import PUBLIC
 from sealane.simulator.system import SystemState
 from sealane.simulator.touches import touches
+from sealane.simulator.venue import Venue
 
 NOTES_KEPT = 10_000  # after so many the audit follows them, so that a long run stays within memory
 
@@ -45,6 +48,7 @@ class State:
 
     accounts: dict[str, Account]
     market: Market
+    venue: Venue
     ids: random.Random
     answers: int
     limits: Limits
@@ -57,8 +61,9 @@ class State:
     def is_whole(self) -> bool:
         """Whether every part is what it should be: it may come from a file that somebody has edited."""
         accounts = isinstance(self.accounts, dict) and all(isinstance(a, Account) for a in self.accounts.values())
-        parts = (self.market, self.ids, self.limits, self.replay, self.system, self.faults, self.answers, self.ahead_ns)
-        kinds = (Market, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
+        whole = (self.market, self.venue, self.ids, self.limits, self.replay, self.system, self.faults)
+        parts = (*whole, self.answers, self.ahead_ns)
+        kinds = (Market, Venue, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
         right = all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
         return accounts and right and isinstance(self.frozen_ns, int | None)
 
@@ -67,7 +72,8 @@ class Exchange:
     """Accounts, market, limits, fault rules and journal, behind one lock.
 
     `accounts` are the keys it knows, `latency_ms` is the time between carrying out and answering, `tier` is every
-    account's at the start. Safe to use from any thread; the server's loop uses it the same way.
+    account's at the start, `volatility` the typical relative change of a price in one second (0: prices stand still).
+    Safe to use from any thread; the server's loop uses it the same way.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Exchange:
         *,
         seed: int = 0,
         latency_ms: float = 0.0,
+        volatility: float = 0.0,
         switches: Switches | None = None,
         clock: Clock | None = None,
         tier: str = "off",
@@ -86,7 +93,7 @@ class Exchange:
         self.public_accounts, self.tier = accounts, tier
         self.seed, self.latency_s = seed, latency_ms / 1000
         self.switches, self.clock = switches or Switches(), clock or Clock()
-        self.market = Market(seed)
+        self.volatility = volatility
         self.timetable = Timetable(self.clock)
         self.journal = Journal()
         self.faults = self._rules()
@@ -97,8 +104,8 @@ class Exchange:
         return FaultRules(self.seed, PRIVATE_METHODS | PUBLIC.keys(), names, self.pair_name)
 
     def reset(self) -> None:
-        """Orders, balances, nonces, settings, limits, state, faults and journal as at the start; keys, prices and
-        the clock stay. Calls that were still to come are dropped.
+        """Orders, balances, prices, nonces, settings, limits, state, faults and journal as at the start; keys and the
+        clock stay. Calls that were still to come are dropped.
         """
         with self.lock:
             now_ns = self.clock.now_ns()
@@ -106,6 +113,8 @@ class Exchange:
             opened = [open_account(account, index, now_ns) for index, account in enumerate(self.public_accounts)]
             self._take_accounts({account.name: account for account in opened})
             self._ids = random.Random(f"ids {self.seed}")
+            self.market = Market(self.seed, volatility=self.volatility, start_ns=now_ns)
+            self.venue = Venue(self.market, self.accounts, self._ids)
             self._answers = 0
             self.limits, self.replay, self.system = Limits(self.switches), audit.Replay(), SystemState()
             for name in self.accounts:
@@ -129,7 +138,7 @@ class Exchange:
         """What a snapshot keeps. The parts are the live ones: to be written down under the lock."""
         audit.wrong_counters(self.limits, self.replay, self.clock.now_ns())
         return State(
-            self.accounts, self.market, self._ids, self._answers, self.limits, self.replay, self.system,
+            self.accounts, self.market, self.venue, self._ids, self._answers, self.limits, self.replay, self.system,
             self.faults.state, self.clock.frozen_ns, self.clock.ahead_ns,
         )  # fmt: skip
 
@@ -139,7 +148,8 @@ class Exchange:
             self.timetable.clear()
             self.public_accounts = tuple(account.public for account in state.accounts.values())
             self._take_accounts(state.accounts)
-            self.market, self._ids, self._answers = state.market, state.ids, state.answers
+            self.market, self.venue, self._ids, self._answers = state.market, state.venue, state.ids, state.answers
+            self.volatility = state.market.volatility
             self.limits, self.replay, self.system = state.limits, state.replay, state.system
             self.limits.switches = self.switches
             self.faults = self._rules()
@@ -149,9 +159,25 @@ class Exchange:
             self.timetable.changed()
 
     def settle(self) -> None:
-        """Do what is due by now."""
-        with self.lock:
+        """Let happen what is due by now, in the order of time: calls that come late, and at the time of each and at
+        last now, what prices and orders do by themselves.
+        """
+        with self.lock, self.clock.moment(self.clock.now_ns()):
             self.timetable.run()
+            self._move_market()
+
+    def _move_market(self) -> int:
+        """Let prices and orders come up to the present, and nothing else; gives its time."""
+        now_ns = self.clock.now_ns()
+        self.venue.advance(now_ns)
+        return now_ns
+
+    @contextmanager
+    def _moment(self) -> Iterator[None]:
+        """Nobody else comes in, no time passes, and all that was due has happened."""
+        with self.lock, self.clock.moment(self.clock.now_ns()):
+            self.settle()
+            yield
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock forward, and do on the way what is due. ValueError for a step back."""
@@ -159,6 +185,7 @@ class Exchange:
             raise ValueError("advance_s: time only passes forward; give 0 or more")
         with self.lock:
             self.timetable.advance(round(seconds * NS_PER_S))
+            self.settle()
 
     def summary(self) -> dict[str, Any]:
         """The journal's figures, and what the limits add: `counters_right` and every account's `limits`."""
@@ -171,8 +198,7 @@ class Exchange:
 
     def public(self, request: Request, name: str) -> Answer | Later:
         """A public call, `GET /0/public/<name>`. Public calls are not in the journal."""
-        with self.lock:
-            self.settle()
+        with self._moment():
             run = partial(self._carry_out_public, request, name)
             fault = self.faults.pick(name, None, private=False, now_ns=self.clock.now_ns())
             if fault is None:
@@ -183,8 +209,7 @@ class Exchange:
 
     def private(self, request: Request, name: str) -> Answer | Later:
         """A private call, `POST /0/private/<name>`."""
-        with self.lock:
-            self.settle()
+        with self._moment():
             call = self._arrive(request, name)
             ended = partial(self._ended, call.ticket)
             fault = self._pick(call)
@@ -196,7 +221,7 @@ class Exchange:
             if fault.kind == "late":
                 call.ticket.unseen = True
                 due_ns = self.clock.now_ns() + int(fault.wait_s * NS_PER_S)
-                self.timetable.add(due_ns, lambda: self._carry_out_unseen(call))
+                self.timetable.add(due_ns, partial(self._carry_out_unseen, call))
                 return self._dress(damaged(fault, b""), ended)
             return self._dress(damaged(fault, self._carry_out_faulty(call, fault)), ended)
 
@@ -271,19 +296,19 @@ class Exchange:
             call.ticket.refuse(refused.error, nonce_refused=refused.error == INVALID_NONCE)
             return _error(refused.error)
 
-    def _run(self, call: Call, instead: str | None) -> dict[str, Any] | None:
-        now_ns = self.clock.now_ns()
+    def _run(self, call: Call, instead: str | None) -> Result:
+        now_ns = self._move_market()
         if len(self.limits.notes) > NOTES_KEPT:
             audit.wrong_counters(self.limits, self.replay, now_ns)
         passed = check(call, self.limits, now_ns)
         if instead is not None:
             raise Refused(instead)
         account, params = passed.account, Params(call.fields)
-        context = Context(account, self.market, self.switches, now_ns, self._ids, passed.previous_nonce)
+        context = Context(account, self.market, self.switches, now_ns, self._ids, passed.previous_nonce, self.venue)
         touched = touches(call.name, context, params)
-        self.system.check(call.name, touched, params, self.switches)
+        self.system.check(call.name, context, params, touched)
         if self.switches.validate_counts or not params.flag("validate"):
-            self.limits.charge_touches(account.name, touched, partial(_resting, account), now_ns)
+            self.limits.charge_touches(account.name, touched, account.open_in, now_ns)
         return passed.method.run(context, params)
 
     def _carry_out_public(self, request: Request, name: str, instead: str | None) -> bytes:
@@ -293,7 +318,7 @@ class Exchange:
                 raise Refused(UNKNOWN_METHOD)
             if instead:
                 raise Refused(instead)
-            result = method(self.market, self.clock.now_ns(), Params(parse_query(request.query)))
+            result = method(self.market, self._move_market(), Params(parse_query(request.query)))
             return _envelope(self.system.stamp(name, result))
         except Refused as refused:
             return _error(refused.error)
@@ -303,12 +328,7 @@ def _orders(account: Account | None) -> dict[str, Order]:
     return {} if account is None else account.open | account.closed
 
 
-def _resting(account: Account, pair: str) -> int:
-    """How many orders an account has open on a pair."""
-    return sum(order.pair.name == pair for order in account.open.values())
-
-
-def _envelope(result: dict[str, Any] | None, warning: str | None = None) -> bytes:
+def _envelope(result: Result, warning: str | None = None) -> bytes:
     document: dict[str, Any] = {"error": [] if warning is None else [warning]}
     if result is not None:
         document["result"] = result

@@ -1,142 +1,32 @@
-"""Assets, pairs and prices.
+"""The market: pairs, their prices at a moment, their books.
 
-The tables have the shape and the order of magnitude of Kraken's `Assets` and `AssetPairs` (docs, read in 2026); the
-prices are made up from the seed and stand still, so that a test can compute every fill.
+Prices are made up from the seed. With `volatility` 0, the default, they stand still, so that a test can compute every
+fill; else they follow a path that the seed alone decides (`sealane.simulator.prices`), one step a second. The last
+price and the index price are the same; an account's trades do not move either.
 """
 
 import random
+from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sealane.simulator.facts import (
-    MAKER_TIERS,
-    TAKER_TIERS,
-    UNKNOWN_ASSET,
-    UNKNOWN_PAIR,
-    Refused,
-)
+from sealane.simulator.book import Book
+from sealane.simulator.clock import NS_PER_S
+from sealane.simulator.facts import UNKNOWN_ASSET, UNKNOWN_PAIR, Refused
+from sealane.simulator.facts.trading import TRADES_MAX
+from sealane.simulator.ladder import Ladder
+from sealane.simulator.pairs import ASSETS, PAIRS, Asset, Pair, asset_spellings, pair_spellings
+from sealane.simulator.prices import PricePath
+from sealane.simulator.records import Trade
 
-HALF_SPREAD_TICKS = 5
-OTHER_SPELLINGS = (("XBT", "BTC"), ("XDG", "DOGE"))  # docs: requests may use either
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One row of `Assets`; `decimals` is how balances are written."""
-
-    name: str
-    altname: str
-    decimals: int
-    display_decimals: int
-
-    def document(self) -> dict[str, Any]:
-        """The row as Kraken shows it."""
-        return {
-            "aclass": "currency",
-            "altname": self.altname,
-            "decimals": self.decimals,
-            "display_decimals": self.display_decimals,
-            "collateral_value": 1.0,
-            "status": "enabled",
-        }
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One row of `AssetPairs`. `ordermin` is in base, `costmin` and `tick_size` are in quote."""
-
-    name: str
-    altname: str
-    wsname: str
-    base: str
-    quote: str
-    pair_decimals: int
-    ordermin: Decimal
-    costmin: Decimal
-    tick_size: Decimal
-    usual_price: Decimal
-    leverage: tuple[int, ...] = ()
-    position_limit: int = 0
-    lot_decimals: int = 8
-    cost_decimals: int = 5
-
-    def leverages(self) -> dict[str, Any]:
-        """The part of the row that `info=leverage` asks for."""
-        return {"leverage_buy": list(self.leverage), "leverage_sell": list(self.leverage)}
-
-    def fees(self) -> dict[str, Any]:
-        """The part of the row that `info=fees` asks for: [volume in USD, percent]."""
-        return {
-            "fees": [list(tier) for tier in TAKER_TIERS],
-            "fees_maker": [list(tier) for tier in MAKER_TIERS],
-            "fee_volume_currency": "ZUSD",
-        }
-
-    def margin(self) -> dict[str, Any]:
-        """The part of the row that `info=margin` asks for, in percent."""
-        return {"margin_call": 80, "margin_stop": 40}
-
-    def document(self) -> dict[str, Any]:
-        """The whole row as Kraken shows it."""
-        return {
-            "altname": self.altname,
-            "wsname": self.wsname,
-            "aclass_base": "currency",
-            "base": self.base,
-            "aclass_quote": "currency",
-            "quote": self.quote,
-            "lot": "unit",
-            "cost_decimals": self.cost_decimals,
-            "pair_decimals": self.pair_decimals,
-            "lot_decimals": self.lot_decimals,
-            "lot_multiplier": 1,
-            **self.leverages(),
-            **self.fees(),
-            **self.margin(),
-            "ordermin": str(self.ordermin),
-            "costmin": str(self.costmin),
-            "tick_size": str(self.tick_size),
-            "status": "online",
-            "execution_venue": "international",
-            "long_position_limit": self.position_limit,
-            "short_position_limit": self.position_limit,
-        }
-
-
-ASSETS = (
-    Asset("ZUSD", "USD", 4, 2),
-    Asset("ZEUR", "EUR", 4, 2),
-    Asset("XXBT", "XBT", 10, 5),
-    Asset("XETH", "ETH", 10, 5),
-    Asset("USDT", "USDT", 8, 4),
-    Asset("USDC", "USDC", 8, 4),
-    Asset("SOL", "SOL", 10, 5),
-    Asset("XXDG", "XDG", 8, 2),
-)
-
-_TEN = tuple(range(2, 11))
-PAIRS = (
-    Pair("XXBTZUSD", "XBTUSD", "XBT/USD", "XXBT", "ZUSD", 1, Decimal("0.00005"), Decimal("0.5"), Decimal("0.1"),
-         Decimal(60000), _TEN, 350),
-    Pair("XXBTZEUR", "XBTEUR", "XBT/EUR", "XXBT", "ZEUR", 1, Decimal("0.00005"), Decimal("0.45"), Decimal("0.1"),
-         Decimal(55000), _TEN, 350),
-    Pair("XETHZUSD", "ETHUSD", "ETH/USD", "XETH", "ZUSD", 2, Decimal("0.001"), Decimal("0.5"), Decimal("0.01"),
-         Decimal(3000), _TEN, 5000),
-    Pair("SOLUSD", "SOLUSD", "SOL/USD", "SOL", "ZUSD", 2, Decimal("0.02"), Decimal("0.5"), Decimal("0.01"),
-         Decimal(150), _TEN, 50000),
-    Pair("XDGUSD", "XDGUSD", "XDG/USD", "XXDG", "ZUSD", 7, Decimal(13), Decimal("0.5"), Decimal("0.0000001"),
-         Decimal("0.15"), _TEN, 20000000),
-    Pair("USDTZUSD", "USDTUSD", "USDT/USD", "USDT", "ZUSD", 5, Decimal(5), Decimal("0.5"), Decimal("0.00001"),
-         Decimal(1), (2, 3), 3000000),
-    Pair("USDCUSD", "USDCUSD", "USDC/USD", "USDC", "ZUSD", 4, Decimal(5), Decimal("0.5"), Decimal("0.0001"),
-         Decimal(1), (2, 3), 3000000),
-)  # fmt: skip
+DAY_S = 86_400
+HOUR_S = 3_600
 
 
 @dataclass(frozen=True)
 class Quote:
-    """The standing prices of a pair, in quote currency, whole ticks."""
+    """The prices of a pair at a moment, in quote currency, whole ticks."""
 
     bid: Decimal
     ask: Decimal
@@ -145,15 +35,30 @@ class Quote:
 
 
 class Market:
-    """The tables above with prices drawn from `seed`; the same seed gives the same prices."""
+    """Tables, prices and books; the same seed gives the same prices at the same time since `start_ns`.
 
-    def __init__(self, seed: int) -> None:
+    `second` is how far prices have moved on, in whole seconds since the start.
+    """
+
+    def __init__(self, seed: int, *, volatility: float = 0.0, start_ns: int = 0) -> None:
         rng = random.Random(f"market {seed}")
+        self.seed, self.volatility, self.start_ns, self.second = seed, volatility, start_ns, 0
         self.assets = {asset.name: asset for asset in ASSETS}
         self.pairs = {pair.name: pair for pair in PAIRS}
-        self.quotes = {pair.name: _draw_quote(pair, rng) for pair in PAIRS}
-        self._asset_names = _asset_spellings()
-        self._pair_names = _pair_spellings()
+        self._day_volumes: dict[str, Decimal] = {}
+        self.paths = {pair.name: self._draw_path(pair, rng, volatility) for pair in PAIRS}
+        self.books = {pair.name: Book(pair, Ladder(pair, seed), self.price(pair, 0)) for pair in PAIRS}
+        self.prints: dict[str, deque[Trade]] = {pair.name: deque(maxlen=TRADES_MAX) for pair in PAIRS}
+        self._asset_names = asset_spellings()
+        self._pair_names = pair_spellings()
+
+    def _draw_path(self, pair: Pair, rng: random.Random, volatility: float) -> PricePath:
+        drift = Decimal(rng.randrange(-200, 201)) / 10_000
+        start_ticks = int(pair.usual_price * (1 + drift) / pair.tick_size)
+        self._day_volumes[pair.name] = Decimal(rng.randrange(1_000, 9_000))
+        return PricePath(f"path {self.seed} {pair.name}", start_ticks, volatility)
+
+    # --- names ---
 
     def asset(self, spelling: str) -> Asset:
         """The asset for `XXBT`, `XBT` or `BTC`; refused with `EQuery:Unknown asset`."""
@@ -169,53 +74,71 @@ class Market:
             raise Refused(UNKNOWN_PAIR)
         return self.pairs[name]
 
+    # --- prices ---
+
+    def second_at(self, now_ns: int) -> int:
+        """The whole seconds from the start to a time."""
+        return (now_ns - self.start_ns) // NS_PER_S
+
+    def time_of(self, second: int) -> int:
+        """The time at which a second since the start begins, in nanoseconds since 1970."""
+        return self.start_ns + second * NS_PER_S
+
+    def move_to(self, second: int) -> None:
+        """Let prices be those of a second."""
+        self.second = second
+        for name, book in self.books.items():
+            book.last = self.price(self.pairs[name], second)
+
+    def price(self, pair: Pair, second: int) -> Decimal:
+        """The price at any second, past or future."""
+        return self.paths[pair.name].ticks(second) * pair.tick_size
+
+    @property
+    def quotes(self) -> dict[str, Quote]:
+        """Every pair's quote at this second."""
+        return {name: self.quote(pair) for name, pair in self.pairs.items()}
+
+    def quote(self, pair: Pair) -> Quote:
+        """The best prices of the book, and the last price."""
+        book = self.books[pair.name]
+        bid, ask = book.best("buy") or book.last, book.best("sell") or book.last
+        return Quote(bid, ask, book.last, self._day_volumes[pair.name])
+
     def ticker(self, pair: Pair) -> dict[str, Any]:
         """One row of `Ticker`: [price, whole lots, lots] for `a` and `b`, [today, 24 hours] for `v p t l h`."""
-        quote = self.quotes[pair.name]
-        digits = max(pair.pair_decimals, 5)
-        low, high = (f"{quote.last * factor:.{digits}f}" for factor in (Decimal("0.98"), Decimal("1.02")))
-        last = f"{quote.last:.{digits}f}"
+        quote, digits = self.quote(pair), max(pair.pair_decimals, 5)
+        today = [self.price(pair, second) for second in self._hours(self.second - self.second_of_day())]
+        day = [self.price(pair, second) for second in self._hours(self.second - DAY_S)]
         return {
-            "a": [f"{quote.ask:.{digits}f}", "1", "1.000"],
-            "b": [f"{quote.bid:.{digits}f}", "1", "1.000"],
-            "c": [last, "0.00100000"],
+            "a": self._side(pair, "sell", digits),
+            "b": self._side(pair, "buy", digits),
+            "c": [f"{quote.last:.{digits}f}", "0.00100000"],
             "v": [f"{quote.day_volume / 2:.8f}", f"{quote.day_volume:.8f}"],
-            "p": [last, last],
+            "p": [f"{sum(prices) / len(prices):.{digits}f}" for prices in (today, day)],
             "t": [21000, 42000],
-            "l": [low, low],
-            "h": [high, high],
-            "o": last,
+            "l": [f"{min(prices):.{digits}f}" for prices in (today, day)],
+            "h": [f"{max(prices):.{digits}f}" for prices in (today, day)],
+            "o": f"{today[0]:.{digits}f}",
         }
+
+    def second_of_day(self) -> int:
+        """Seconds since midnight UTC."""
+        return self.time_of(self.second) // NS_PER_S % DAY_S
+
+    def _hours(self, from_s: int) -> list[int]:
+        return [*range(from_s, self.second, HOUR_S), self.second]
+
+    def _side(self, pair: Pair, side: str, digits: int) -> list[str]:
+        for price, volume in self.books[pair.name].depth(side, 1):
+            return [f"{price:.{digits}f}", str(int(volume)), f"{volume:.3f}"]
+        return [f"{0:.{digits}f}", "0", "0.000"]
 
     def in_usd(self, asset: str, amount: Decimal) -> Decimal:
         """The value of an amount in USD at the last price; the euro goes through the two bitcoin pairs."""
         if asset == "ZUSD":
             return amount
         if asset == "ZEUR":
-            return amount * self.quotes["XXBTZUSD"].last / self.quotes["XXBTZEUR"].last
+            return amount * self.books["XXBTZUSD"].last / self.books["XXBTZEUR"].last
         pair = next(pair for pair in PAIRS if pair.base == asset and pair.quote == "ZUSD")
-        return amount * self.quotes[pair.name].last
-
-
-def _draw_quote(pair: Pair, rng: random.Random) -> Quote:
-    drift = Decimal(rng.randrange(-200, 201)) / 10_000
-    ticks = int(pair.usual_price * (1 + drift) / pair.tick_size)
-    last = ticks * pair.tick_size
-    half = HALF_SPREAD_TICKS * pair.tick_size
-    return Quote(last - half, last + half, last, Decimal(rng.randrange(1_000, 9_000)))
-
-
-def _asset_spellings() -> dict[str, str]:
-    names = {spelling: asset.name for asset in ASSETS for spelling in (asset.name, asset.altname)}
-    for own, other in OTHER_SPELLINGS:
-        names[other] = names[own]
-    return names
-
-
-def _pair_spellings() -> dict[str, str]:
-    names = {spelling: pair.name for pair in PAIRS for spelling in (pair.name, pair.altname, pair.wsname)}
-    for spelling, name in list(names.items()):
-        for own, other in OTHER_SPELLINGS:
-            if spelling.startswith(own):
-                names[spelling.replace(own, other, 1)] = name
-    return names
+        return amount * self.books[pair.name].last

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from sealane.simulator import tape
 from sealane.simulator.clock import NS_PER_S, iso, rfc1123
 from sealane.simulator.facts import bad_argument
-from sealane.simulator.market import Market, Pair
+from sealane.simulator.market import Market
+from sealane.simulator.pairs import Pair
 from sealane.simulator.params import Params
 
 PublicMethod = Callable[[Market, int, Params], dict[str, Any]]
@@ -56,4 +58,8 @@ PUBLIC: dict[str, PublicMethod] = {
     "Assets": assets,
     "AssetPairs": asset_pairs,
     "Ticker": ticker,
+    "Depth": tape.depth,
+    "Trades": tape.trades,
+    "Spread": tape.spread,
+    "OHLC": tape.ohlc,
 }

@@ -82,10 +82,11 @@ class Simulator:
     """A simulated Kraken on a thread of its own. Use it as a context manager, or `start()` and `stop()` it.
 
     `accounts` is how many there are (MASTER, user1, …), `seed` decides keys, prices and order ids, `latency_ms` is
-    waited before each answer, `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every
-    account starts with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and
-    started again it has the same address and remembers everything: an outage. All methods may be called from any
-    thread; those that change something raise ControlError (a ValueError) when they are asked for what cannot be.
+    waited before each answer, `volatility` is the typical relative change of a price in one second (0: prices stand
+    still; at most 1), `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every account starts
+    with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and started again it has
+    the same address and remembers everything: an outage. All methods may be called from any thread; those that change
+    something raise ControlError (a ValueError) when they are asked for what cannot be.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Simulator:
         accounts: int = 1,
         seed: int = 0,
         latency_ms: float = 0,
+        volatility: float = 0,
         port: int = 0,
         host: str = "127.0.0.1",
         switches: Switches | None = None,
@@ -106,6 +108,7 @@ class Simulator:
             make_accounts(accounts, seed),
             seed=seed,
             latency_ms=latency_ms,
+            volatility=volatility,
             switches=switches,
             clock=_clock(clock),
             tier=tier,
@@ -266,6 +269,7 @@ def serve(
     accounts: int,
     seed: int,
     latency_ms: float,
+    volatility: float = 0,
     host: str = "127.0.0.1",
     out: TextIO | None = None,
     tier: str = "off",
@@ -280,7 +284,9 @@ def serve(
     OSError when the port is taken or the file cannot be used, ValueError when a number or the file makes no sense.
     To be called from the main thread.
     """
-    simulator = Simulator(port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, host=host, tier=tier)
+    simulator = Simulator(
+        port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, volatility=volatility, host=host, tier=tier
+    )
     if state is not None and Path(state).exists():
         simulator.load(state)
     listener = _listen(host, port)

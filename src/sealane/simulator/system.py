@@ -2,14 +2,18 @@
 
 `maintenance` refuses every private call (by switch only those that change something); `cancel_only` lets nothing but
 cancels through; `post_only` wants the flag `post` on every new order. A pair may be in one of the last two on its own,
-and in `limit_only` (no market orders) or `reduce_only` (only orders that say so; without margin none can).
+and in `limit_only` (no market orders) or `reduce_only` (only orders that say so; without margin none can). An amend
+and an edit are judged as the order that comes of them. What rests already goes on being filled in every state.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sealane.simulator.facts import MARKET_IN_MODE, PAIR_STATES, SYSTEM_STATES, UNAVAILABLE, WRITES, Refused, Switches
+from sealane.simulator.context import Context
+from sealane.simulator.facts import MARKET_IN_MODE, PAIR_STATES, SYSTEM_STATES, UNAVAILABLE, WRITES, Refused
+from sealane.simulator.naming import order_to_amend, order_to_edit
+from sealane.simulator.orders import Order
 from sealane.simulator.params import Params
 from sealane.simulator.touches import Touch
 
@@ -49,31 +53,48 @@ class SystemState:
     def _stamp_pair(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
         return row | {"status": self.pairs.get(name, "online")} if "status" in row else row
 
-    def check(self, method: str, touches: Iterable[Touch], params: Params, switches: Switches) -> None:
+    def check(self, method: str, context: Context, params: Params, touches: Iterable[Touch]) -> None:
         """Refuse what the state of the system, or of a pair that the call touches, does not let through."""
-        if self.mode == "maintenance" and (switches.maintenance_refuses_reads or method in WRITES):
+        if self.mode == "maintenance" and (context.switches.maintenance_refuses_reads or method in WRITES):
             raise Refused(UNAVAILABLE)
         for touch in touches:
             for state in (self.mode, self.pairs.get(touch.pair, "online")):
-                if touch.what in NEW and not _passes(state, touch, params):
+                if touch.what in NEW and not _passes(state, _wanted(touch.what, context, params)):
                     raise Refused(MARKET_IN_MODE.format(mode=state))
 
 
-def _passes(state: str, touch: Touch, params: Params) -> bool:
-    orders = _orders(params)
-    if state == "cancel_only":
-        return False
+@dataclass(frozen=True)
+class _Wanted:
+    """As much of an order that shall come to be as a state asks about."""
+
+    market: bool
+    post: bool
+    reduces: bool
+
+
+def _passes(state: str, wanted: list[_Wanted]) -> bool:
     if state == "post_only":
-        return all("post" in order.names("oflags") or order.flag("post_only") for order in orders)
+        return all(order.post for order in wanted)
     if state == "limit_only":
-        return touch.what == "amend" or all(order.text("ordertype") != "market" for order in orders)
+        return not any(order.market for order in wanted)
     if state == "reduce_only":
-        return all(order.flag("reduce_only") for order in orders)
-    return True
+        return all(order.reduces for order in wanted)
+    return state != "cancel_only"
 
 
-def _orders(params: Params) -> list[Params]:
-    """The orders that a call carries: its own fields, or each of a batch."""
-    batch = params.fields.get("orders")
-    found = [Params(order) for order in batch if isinstance(order, dict)] if isinstance(batch, list) else []
-    return found or [params]
+def _wanted(what: str, context: Context, params: Params) -> list[_Wanted]:
+    if what == "batch_add":
+        return [_read(Params(row), None) for row in params.fields["orders"]]
+    if what == "amend":
+        return [_read(params, order_to_amend(context.account, params))]
+    if what == "edit":
+        pair = context.market.pair(params.required("pair"))
+        return [_read(params, order_to_edit(context.account, pair, params))]
+    return [_read(params, None)]
+
+
+def _read(params: Params, old: Order | None) -> _Wanted:
+    """The order that these fields ask for, in place of an old one or not."""
+    kind = params.text("ordertype") if old is None else old.ordertype
+    post = "post" in params.names("oflags") or params.flag("post_only") or (old is not None and "post" in old.flags)
+    return _Wanted(kind == "market", post, params.flag("reduce_only"))

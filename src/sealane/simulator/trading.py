@@ -1,264 +1,146 @@
-"""AddOrder and CancelOrder: check, hold, fill.
+"""The methods that place and cancel: AddOrder, AddOrderBatch, CancelOrder, CancelOrderBatch, CancelAll and its timer.
 
-Prices stand still, so an order is either filled whole the moment it arrives (a market order, or a limit order at or
-through the other side's price) or it rests until it is cancelled. A fill costs the taker fee, in quote currency. A
-resting order holds what it would spend: a buy its cost and the maker fee, a sell its volume.
+A batch is checked whole first: one order with a bad field and none is placed (docs). Then its orders come one after
+the other; what only shows then (funds, post only, a repeated `cl_ord_id`) refuses that order alone.
 """
 
-import re
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from sealane.simulator.clock import NS_PER_S, iso
 from sealane.simulator.context import Context
 from sealane.simulator.facts import (
-    CLIENT_ID_CHARS,
-    COST_MINIMUM,
-    DEADLINE_ELAPSED,
-    DEADLINE_MAX_S,
     INSUFFICIENT_FUNDS,
-    INVALID_ARGUMENTS,
-    INVALID_PRICE,
-    MAKER_FEE,
-    ORDER_MINIMUM,
     POST_ONLY,
-    REDUCE_ONLY,
-    TAKER_FEE,
-    TICK_SIZE,
     UNKNOWN_ORDER,
     Refused,
     bad_argument,
 )
-from sealane.simulator.market import Market, Pair
-from sealane.simulator.orders import Order, new_id
+from sealane.simulator.facts.trading import (
+    BATCH_MAX,
+    BATCH_MIN,
+    CANCEL_AFTER_MAX_S,
+    TRIGGER_MET,
+    USER_REQUESTED,
+)
+from sealane.simulator.fills import spent_asset
+from sealane.simulator.naming import batch_rows, batch_to_cancel, orders_to_cancel
+from sealane.simulator.order_form import check_deadline, check_minimums, read_order
+from sealane.simulator.orders import ZERO, Order, new_id
+from sealane.simulator.pairs import Pair
 from sealane.simulator.params import Params
-
-UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-ORDER_TYPES = ("market", "limit")
-TIMES_IN_FORCE = ("GTC", "IOC", "GTD", "FOK")
-# Arguments whose effect this version lacks: refused, because an order that ignores them would be another order.
-NOT_SUPPORTED = ("price2", "displayvol", "close[ordertype]", "close")
+from sealane.simulator.triggers import met
+from sealane.simulator.venue import takes
 
 
 def add_order(context: Context, params: Params) -> dict[str, Any]:
     """`{"descr": {"order": …}, "txid": ["O…"]}`; with `validate` no txid and nothing happens."""
-    order = _read_order(context, params)
-    _check_deadline(context, params)
-    _check_minimums(order, context.market)
-    _check_client_id(context, order)
-    fill_price = _fill_price(order, context.market)
-    _check_flags(order, params, fill_price)
-    _check_funds(context, order, fill_price)
+    pair = context.market.pair(params.required("pair"))
+    order = _checked(context, params, pair)
+    check_deadline(context, params)
+    check_entry(context, order)
     answer: dict[str, Any] = {"descr": {"order": order.describe()}}
     if params.flag("validate"):
         return answer
-    order.txid = new_id(context.ids, "O")
-    _apply(context, order, fill_price)
-    return answer | {"txid": [order.txid]}
+    return answer | {"txid": [enter(context, order)]}
 
 
-def cancel_order(context: Context, params: Params) -> dict[str, Any]:
-    """`{"count": n}`. `txid` names an order or a userref, `cl_ord_id` an order; unknown or closed ones are refused."""
-    orders = _orders_to_cancel(context, params)
-    if not orders:
-        raise Refused(UNKNOWN_ORDER)
-    for order in orders:
-        order.close("canceled", context.now_ns, "User requested")
-        context.account.unrest(order)
-    return {"count": len(orders)}
-
-
-def _orders_to_cancel(context: Context, params: Params) -> list[Order]:
-    account = context.account
-    cl_ord_id, txid = params.text("cl_ord_id"), params.text("txid")
-    if cl_ord_id is not None:
-        found = account.open_client_ids.get(cl_ord_id)
-        return [account.open[found]] if found else []
-    if txid is not None and txid in account.open:
-        return [account.open[txid]]
-    userref = params.integer("userref")
-    if userref is None and txid is not None and txid.removeprefix("-").isdecimal():
-        userref = params.integer("txid")
-    if userref is None and txid is None:
-        raise bad_argument("txid")
-    return [order for order in account.open.values() if userref is not None and order.userref == userref]
-
-
-def _read_order(context: Context, params: Params) -> Order:
-    for name in NOT_SUPPORTED:
-        if params.text(name) is not None:
-            raise bad_argument(name)
-    pair = context.market.pair(params.required("pair"))
-    ordertype = _one_of(params, "ordertype", ORDER_TYPES)
-    order = Order(
-        txid="",
-        pair=pair,
-        side=_one_of(params, "type", ("buy", "sell")),
-        ordertype=ordertype,
-        volume=_volume(params, pair),
-        limit=_limit(params, pair) if ordertype == "limit" else None,
-        opened_ns=context.now_ns,
-        userref=_userref(params),
-        cl_ord_id=_client_id(params),
-        timeinforce=_one_of(params, "timeinforce", TIMES_IN_FORCE, "GTC"),
-        expiretm=params.integer("expiretm") or 0,
-    )
-    _check_margin(params)
-    order.oflags = ",".join(params.names("oflags")) or "fciq"
+def _checked(context: Context, params: Params, pair: Pair) -> Order:
+    order = read_order(context, params, pair)
+    check_minimums(order, context.market.books[pair.name].last)
     return order
 
 
-def _one_of(params: Params, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
-    value = params.text(name) or default
-    if value is None or value not in allowed:
-        raise bad_argument(name)
-    return value
-
-
-def _volume(params: Params, pair: Pair) -> Decimal:
-    volume = params.amount("volume")
-    if volume is None or _decimals(volume) > pair.lot_decimals:
-        raise bad_argument("volume")
-    return volume
-
-
-def _limit(params: Params, pair: Pair) -> Decimal:
-    price = params.amount("price")
-    if price is None:
-        raise bad_argument("price")
-    if _decimals(price) > pair.pair_decimals:
-        limit = f"{pair.altname} price can only be specified up to {pair.pair_decimals} decimals."
-        raise Refused(f"{INVALID_PRICE}:{limit}")
-    if price % pair.tick_size:
-        raise Refused(TICK_SIZE)
-    return price
-
-
-def _decimals(number: Decimal) -> int:
-    exponent = number.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _userref(params: Params) -> int | None:
-    userref = params.integer("userref")
-    if userref is not None and not -(2**31) <= userref < 2**31:
-        raise bad_argument("userref")
-    return userref
-
-
-def _client_id(params: Params) -> str | None:
-    cl_ord_id = params.text("cl_ord_id")
-    if cl_ord_id is None:
-        return None
-    if params.text("userref") is not None:
-        raise Refused(INVALID_ARGUMENTS)
-    short = len(cl_ord_id) <= CLIENT_ID_CHARS and cl_ord_id.isascii() and cl_ord_id.isprintable()
-    if not short and not UUID.fullmatch(cl_ord_id):
-        raise bad_argument("cl_ord_id")
-    return cl_ord_id
-
-
-def _check_margin(params: Params) -> None:
-    if (params.text("leverage") or "none") != "none":
-        raise bad_argument("leverage")
-    if (params.text("starttm") or "0") != "0":
-        raise bad_argument("starttm")
-    if params.flag("reduce_only"):
-        raise Refused(REDUCE_ONLY)
-
-
-def _check_deadline(context: Context, params: Params) -> None:
-    text = params.text("deadline")
-    if text is None:
-        return
-    try:
-        deadline = datetime.fromisoformat(text)
-    except ValueError:
-        raise bad_argument("deadline") from None
-    if deadline.tzinfo is None:
-        raise bad_argument("deadline")
-    left_s = deadline.timestamp() - context.now_ns / 1e9
-    if left_s <= 0:
-        raise Refused(DEADLINE_ELAPSED)
-    if left_s > DEADLINE_MAX_S:
-        raise bad_argument("deadline")
-
-
-def _check_minimums(order: Order, market: Market) -> None:
-    if order.volume < order.pair.ordermin:
-        raise Refused(ORDER_MINIMUM)
-    price = order.limit or market.quotes[order.pair.name].last
-    if order.volume * price < order.pair.costmin:
-        raise Refused(COST_MINIMUM)
-
-
-def _check_client_id(context: Context, order: Order) -> None:
+def check_entry(context: Context, order: Order) -> None:
+    """Refuse an order whose `cl_ord_id` is in use, which is post-only and would take, or cannot be paid."""
     if order.cl_ord_id is not None and order.cl_ord_id in context.account.open_client_ids:
         raise Refused(context.switches.duplicate_client_id_error)
+    check_taking(context, order)
 
 
-def _fill_price(order: Order, market: Market) -> Decimal | None:
-    """The price at which the order is filled at once; None when it would rest."""
-    quote = market.quotes[order.pair.name]
-    price, sign = (quote.ask, 1) if order.side == "buy" else (quote.bid, -1)
-    if order.limit is None or sign * (order.limit - price) >= 0:
-        return price
-    return None
-
-
-def _check_flags(order: Order, params: Params, fill_price: Decimal | None) -> None:
-    flags = params.names("oflags")
-    if "viqc" in flags or "fcib" in flags:
-        raise bad_argument("viqc" if "viqc" in flags else "oflags")
-    if "post" in flags and fill_price is not None:
+def check_taking(context: Context, order: Order, *, freed: Decimal = ZERO, post_only: bool = False) -> None:
+    """Refuse an order that is post-only and would take, or needs more than is there with `freed` added."""
+    if not context.switches.met_trigger_goes_off and _goes_off(context, order):
+        raise Refused(TRIGGER_MET)
+    made = context.venue.look(order, context.now_ns)
+    if (post_only or "post" in order.flags) and takes(order, made):
         raise Refused(POST_ONLY)
-
-
-@dataclass(frozen=True)
-class _Bill:
-    """What an order costs in quote currency, rounded to the digits in which balances are kept."""
-
-    cost: Decimal
-    fee: Decimal
-
-
-def _bill(market: Market, order: Order, price: Decimal, rate: Decimal) -> _Bill:
-    digit = Decimal(1).scaleb(-market.assets[order.pair.quote].decimals)
-    cost = (order.volume * price).quantize(digit, ROUND_HALF_EVEN)
-    return _Bill(cost, (cost * rate).quantize(digit, ROUND_HALF_EVEN))
-
-
-def _check_funds(context: Context, order: Order, fill_price: Decimal | None) -> None:
-    order.hold_asset, order.hold = _needs(context.market, order, fill_price)
-    if order.hold > context.account.available(order.hold_asset):
+    if context.venue.needs(order, made, context.now_ns) > context.account.available(spent_asset(order)) + freed:
         raise Refused(INSUFFICIENT_FUNDS)
 
 
-def _needs(market: Market, order: Order, fill_price: Decimal | None) -> tuple[str, Decimal]:
-    if order.side == "sell":
-        return order.pair.base, order.volume
-    rate = TAKER_FEE if fill_price is not None else MAKER_FEE
-    bill = _bill(market, order, fill_price or order.limit or Decimal(0), rate)
-    return order.pair.quote, bill.cost + bill.fee
+def _goes_off(context: Context, order: Order) -> bool:
+    """Whether the order waits for a trigger that is met already."""
+    last = context.market.books[order.pair.name].last
+    return order.trigger is not None and not order.triggered and met(order, last)
 
 
-def _apply(context: Context, order: Order, fill_price: Decimal | None) -> None:
-    if fill_price is not None:
-        _fill(context, order, fill_price)
-    elif order.timeinforce in ("IOC", "FOK"):
-        order.close("canceled", context.now_ns, "Order would not fill at once")
-        context.account.remember(order)
-    else:
-        context.account.rest(order)
+def enter(context: Context, order: Order) -> str:
+    """Give a checked order its id, and place it."""
+    order.txid = new_id(context.ids, "O")
+    context.venue.place(order, context.now_ns)
+    return order.txid
 
 
-def _fill(context: Context, order: Order, price: Decimal) -> None:
-    account, bill = context.account, _bill(context.market, order, price, TAKER_FEE)
-    sign = 1 if order.side == "buy" else -1
-    account.move(order.pair.base, sign * order.volume)
-    account.move(order.pair.quote, -sign * bill.cost - bill.fee)
-    order.filled, order.average, order.cost, order.fee = order.volume, price, bill.cost, bill.fee
-    order.trades.append(new_id(context.ids, "T"))
-    order.close("closed", context.now_ns, None)
-    account.remember(order)
+def add_order_batch(context: Context, params: Params) -> dict[str, Any]:
+    """`{"orders": [{"txid", "descr"} | {"error"}, …]}` in the order of the request; with `validate` no txids."""
+    pair = context.market.pair(params.required("pair"))
+    rows = batch_rows(params)
+    if not BATCH_MIN <= len(rows) <= BATCH_MAX:
+        raise bad_argument("orders")
+    check_deadline(context, params)
+    orders = [_batched(context, row, pair) for row in rows]
+    validate = params.flag("validate")
+    return {"orders": [_one_of_batch(context, order, validate=validate) for order in orders]}
+
+
+def _batched(context: Context, row: Mapping[str, Any], pair: Pair) -> Order:
+    own = row.get("pair")
+    if own is not None and context.market.pair(str(own)) is not pair:
+        raise bad_argument("pair")
+    return _checked(context, Params(row), pair)
+
+
+def _one_of_batch(context: Context, order: Order, *, validate: bool) -> dict[str, Any]:
+    try:
+        check_entry(context, order)
+    except Refused as refused:
+        return {"error": refused.error}
+    descr = {"descr": {"order": order.describe()}}
+    return descr if validate else {"txid": enter(context, order), **descr}
+
+
+def cancel_order(context: Context, params: Params) -> dict[str, Any]:
+    """`{"count": n}`. `txid` names an order or a userref, `cl_ord_id` an order; unknown or ended ones are refused."""
+    found = orders_to_cancel(context.account, params)
+    if not found:
+        raise Refused(UNKNOWN_ORDER)
+    return _cancel(context, found)
+
+
+def cancel_order_batch(context: Context, params: Params) -> dict[str, Any]:
+    """`{"count": n}` for up to 50 txids, userrefs (`orders`) and client ids (`cl_ord_ids`), as JSON lists."""
+    found = batch_to_cancel(context.account, params)
+    if not found and context.switches.cancel_batch_of_unknown_fails:
+        raise Refused(UNKNOWN_ORDER)
+    return _cancel(context, found)
+
+
+def cancel_all(context: Context, _params: Params) -> dict[str, Any]:
+    """`{"count": n}`: every live order of the account, on all pairs; 0 is a good answer."""
+    return _cancel(context, list(context.account.open.values()))
+
+
+def _cancel(context: Context, orders: list[Order]) -> dict[str, Any]:
+    return {"count": context.venue.cancel(orders, context.now_ns, USER_REQUESTED)}
+
+
+def cancel_all_after(context: Context, params: Params) -> dict[str, Any]:
+    """`{"currentTime", "triggerTime"}`: cancels everything after `timeout` seconds unless asked again; 0 ends it."""
+    timeout_s = params.integer("timeout")
+    if timeout_s is None or not 0 <= timeout_s < CANCEL_AFTER_MAX_S:
+        raise bad_argument("timeout")
+    at_ns = context.now_ns + timeout_s * NS_PER_S if timeout_s else None
+    context.venue.cancel_all_at(context.account, at_ns)
+    return {"currentTime": iso(context.now_ns), "triggerTime": "0" if at_ns is None else iso(at_ns)}

@@ -1,9 +1,10 @@
 """What is known about Kraken's answers, and what is not.
 
 Every error text, number, permission and limit that the simulator shows stands once, in a data file of this package
-(`errors.toml`, `numbers.toml`, `limits.toml`, `names.toml`), with the document it is from, when that was read and how
-sure it is; `reading.py` says how. Here they become constants. Where nobody knows and the choice can matter to a
-client, it is a field of `Switches`, so that a test can run under both answers.
+(`errors.toml`, `numbers.toml`, `limits.toml`, `names.toml`, `trading.toml`), with the document it is from, when that
+was read and how sure it is; `reading.py` says how. Here they become constants, those of trading in `trading.py`. Where
+nobody knows and the choice can matter to a client, it is a field of `Switches`, so that a test can run under both
+answers.
 """
 
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from sealane.simulator.facts.reading import read_all
 FACTS = read_all()
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """The text of a fact."""
     return str(FACTS[name].value)
 
 
-def _whole(name: str) -> int:
+def whole(name: str) -> int:
+    """The whole number of a fact."""
     return int(FACTS[name].value)
 
 
-def _names(name: str) -> tuple[str, ...]:
+def names(name: str) -> tuple[str, ...]:
+    """The names that a fact lists."""
     return tuple(FACTS[name].value)
 
 
@@ -32,55 +36,55 @@ def _rows(name: str) -> tuple[tuple[Any, ...], ...]:
 
 
 # --- error texts ---------------------------------------------------------------------------------------------
-INVALID_KEY = _text("INVALID_KEY")
-INVALID_SIGNATURE = _text("INVALID_SIGNATURE")
-INVALID_NONCE = _text("INVALID_NONCE")
-PERMISSION_DENIED = _text("PERMISSION_DENIED")
-UNKNOWN_METHOD = _text("UNKNOWN_METHOD")
-INVALID_ARGUMENTS = _text("INVALID_ARGUMENTS")  # an argument's name follows after a colon
-INTERNAL_ERROR = _text("INTERNAL_ERROR")
-DEADLINE_ELAPSED = _text("DEADLINE_ELAPSED")
-UNKNOWN_ASSET = _text("UNKNOWN_ASSET")
-UNKNOWN_PAIR = _text("UNKNOWN_PAIR")
-UNKNOWN_ORDER = _text("UNKNOWN_ORDER")
-INSUFFICIENT_FUNDS = _text("INSUFFICIENT_FUNDS")
-ORDER_MINIMUM = _text("ORDER_MINIMUM")
-COST_MINIMUM = _text("COST_MINIMUM")
-TICK_SIZE = _text("TICK_SIZE")
-INVALID_PRICE = _text("INVALID_PRICE")  # a sentence that names the pair and its decimals follows
-POST_ONLY = _text("POST_ONLY")
-REDUCE_ONLY = _text("REDUCE_ONLY")
-DUPLICATE_CLIENT_ID = _text("DUPLICATE_CLIENT_ID")
-REST_RATE_LIMIT = _text("REST_RATE_LIMIT")
-TRADING_RATE_LIMIT = _text("TRADING_RATE_LIMIT")
-ORDERS_LIMIT = _text("ORDERS_LIMIT")
-THROTTLED = _text("THROTTLED")  # with {until}
-LOCKOUT = _text("LOCKOUT")
-UNAVAILABLE = _text("UNAVAILABLE")
-MARKET_IN_MODE = _text("MARKET_IN_MODE")  # with {mode}
-SIMULATED_WARNING = _text("SIMULATED_WARNING")
+INVALID_KEY = text("INVALID_KEY")
+INVALID_SIGNATURE = text("INVALID_SIGNATURE")
+INVALID_NONCE = text("INVALID_NONCE")
+PERMISSION_DENIED = text("PERMISSION_DENIED")
+UNKNOWN_METHOD = text("UNKNOWN_METHOD")
+INVALID_ARGUMENTS = text("INVALID_ARGUMENTS")  # an argument's name follows after a colon
+INTERNAL_ERROR = text("INTERNAL_ERROR")
+DEADLINE_ELAPSED = text("DEADLINE_ELAPSED")
+UNKNOWN_ASSET = text("UNKNOWN_ASSET")
+UNKNOWN_PAIR = text("UNKNOWN_PAIR")
+UNKNOWN_ORDER = text("UNKNOWN_ORDER")
+INSUFFICIENT_FUNDS = text("INSUFFICIENT_FUNDS")
+ORDER_MINIMUM = text("ORDER_MINIMUM")
+COST_MINIMUM = text("COST_MINIMUM")
+TICK_SIZE = text("TICK_SIZE")
+INVALID_PRICE = text("INVALID_PRICE")  # a sentence that names the pair and its decimals follows
+POST_ONLY = text("POST_ONLY")
+REDUCE_ONLY = text("REDUCE_ONLY")
+DUPLICATE_CLIENT_ID = text("DUPLICATE_CLIENT_ID")
+REST_RATE_LIMIT = text("REST_RATE_LIMIT")
+TRADING_RATE_LIMIT = text("TRADING_RATE_LIMIT")
+ORDERS_LIMIT = text("ORDERS_LIMIT")
+THROTTLED = text("THROTTLED")  # with {until}
+LOCKOUT = text("LOCKOUT")
+UNAVAILABLE = text("UNAVAILABLE")
+MARKET_IN_MODE = text("MARKET_IN_MODE")  # with {mode}
+SIMULATED_WARNING = text("SIMULATED_WARNING")
 
 # --- numbers -------------------------------------------------------------------------------------------------
-NONCE_LIMIT = _whole("NONCE_LIMIT")
-QUERY_ORDERS_MAX = _whole("QUERY_ORDERS_MAX")
-CLOSED_ORDERS_PAGE = _whole("CLOSED_ORDERS_PAGE")
-DEADLINE_MAX_S = _whole("DEADLINE_MAX_S")
-TOKEN_EXPIRES_S = _whole("TOKEN_EXPIRES_S")
-CLIENT_ID_CHARS = _whole("CLIENT_ID_CHARS")
-TAKER_FEE = Decimal(_text("TAKER_FEE"))
-MAKER_FEE = Decimal(_text("MAKER_FEE"))
+NONCE_LIMIT = whole("NONCE_LIMIT")
+QUERY_ORDERS_MAX = whole("QUERY_ORDERS_MAX")
+CLOSED_ORDERS_PAGE = whole("CLOSED_ORDERS_PAGE")
+DEADLINE_MAX_S = whole("DEADLINE_MAX_S")
+TOKEN_EXPIRES_S = whole("TOKEN_EXPIRES_S")
+CLIENT_ID_CHARS = whole("CLIENT_ID_CHARS")
+TAKER_FEE = Decimal(text("TAKER_FEE"))
+MAKER_FEE = Decimal(text("MAKER_FEE"))
 TAKER_TIERS = _rows("TAKER_TIERS")
 MAKER_TIERS = _rows("MAKER_TIERS")
 
 # --- names ---------------------------------------------------------------------------------------------------
-ALL_PERMISSIONS = _names("ALL_PERMISSIONS")
-NOT_GIVEN = _names("NOT_GIVEN")
+ALL_PERMISSIONS = names("ALL_PERMISSIONS")
+NOT_GIVEN = names("NOT_GIVEN")
 DEFAULT_PERMISSIONS = tuple(name for name in ALL_PERMISSIONS if name not in NOT_GIVEN)
 # Fault rules may name any of them; those without code are unknown methods.
-PRIVATE_METHODS = frozenset(_names("PRIVATE_METHODS"))
-WRITES = frozenset(_names("WRITES"))
-SYSTEM_STATES = _names("SYSTEM_STATES")
-PAIR_STATES = _names("PAIR_STATES")
+PRIVATE_METHODS = frozenset(names("PRIVATE_METHODS"))
+WRITES = frozenset(names("WRITES"))
+SYSTEM_STATES = names("SYSTEM_STATES")
+PAIR_STATES = names("PAIR_STATES")
 
 
 # --- limits --------------------------------------------------------------------------------------------------
@@ -104,17 +108,17 @@ def _tier(name: str) -> Tier:
 STARTER = _tier("STARTER")
 INTERMEDIATE = _tier("INTERMEDIATE")
 PRO = _tier("PRO")
-CALL_COST = _whole("CALL_COST")
-FREE_CALLS = frozenset(_names("FREE_CALLS"))
-HISTORY_CALLS = frozenset(_names("HISTORY_CALLS"))
-HISTORY_COST = _whole("HISTORY_COST")
-OTHER_TRADING_CALLS = frozenset(_names("OTHER_TRADING_CALLS"))
+CALL_COST = whole("CALL_COST")
+FREE_CALLS = frozenset(names("FREE_CALLS"))
+HISTORY_CALLS = frozenset(names("HISTORY_CALLS"))
+HISTORY_COST = whole("HISTORY_COST")
+OTHER_TRADING_CALLS = frozenset(names("OTHER_TRADING_CALLS"))
 TRADING_FIXED = {what: Decimal(points) for what, points in FACTS["TRADING_FIXED"].value.items()}
 AGE_PENALTIES: dict[str, list[list[int]]] = FACTS["AGE_PENALTIES"].value
-LOCKOUT_STRIKES = _whole("LOCKOUT_STRIKES")
-LOCKOUT_WINDOW_S = _whole("LOCKOUT_WINDOW_S")
-LOCKOUT_S = _whole("LOCKOUT_S")
-THROTTLE_S = _whole("THROTTLE_S")
+LOCKOUT_STRIKES = whole("LOCKOUT_STRIKES")
+LOCKOUT_WINDOW_S = whole("LOCKOUT_WINDOW_S")
+LOCKOUT_S = whole("LOCKOUT_S")
+THROTTLE_S = whole("THROTTLE_S")
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,10 @@ class Switches:
     - `empty_trade_balance_fails`: TradeBalance of an account without balances is an internal error.
     - `otp_error`: the error string for a missing or wrong `otp`.
     - `duplicate_client_id_error`: the error string for a `cl_ord_id` that an open order already has.
+    - `met_trigger_goes_off`: an order whose trigger is met when it arrives goes off at once; else it is refused.
+    - `cancel_batch_of_unknown_fails`: a CancelOrderBatch that finds no order is refused; else its count is 0.
+    - `edit_volume_counts_filled`: the volume of EditOrder counts what the old order was filled with; else it is the new
+      order's own.
     - `history_cost`: what Ledgers, TradesHistory and ClosedOrders add to the REST counter.
     - `other_trading_call_cost`: what amend, edit, batch and cancel-all calls add to the REST counter.
     - `cancel_all_cost`: what CancelAll adds to a pair's trading counter for each order of the pair.
@@ -156,6 +164,9 @@ class Switches:
     empty_trade_balance_fails: bool = False
     otp_error: str = INVALID_SIGNATURE
     duplicate_client_id_error: str = DUPLICATE_CLIENT_ID
+    met_trigger_goes_off: bool = True
+    cancel_batch_of_unknown_fails: bool = True
+    edit_volume_counts_filled: bool = True
     history_cost: int = HISTORY_COST
     other_trading_call_cost: int = CALL_COST
     cancel_all_cost: int = 0

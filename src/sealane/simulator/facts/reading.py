@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-FILES = ("errors.toml", "numbers.toml", "limits.toml", "names.toml")
+FILES = ("errors.toml", "numbers.toml", "limits.toml", "names.toml", "trading.toml")
 CONFIDENCES = ("documented", "seen", "chosen")
 
 
