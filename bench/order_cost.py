@@ -1,10 +1,10 @@
 """What an order that ends as placed or not placed costs beyond the bare call, and what a lost answer costs.
 
 The first in turns: ``place_order`` with its intents synced and not, and ``private("AddOrder")`` with the same fields,
-client order id and deadline included. What an order adds is a constant, so its ratio is the smaller the longer an answer
-takes: it is asked for beside the simulator, which answers in about a millisecond, and also shown beside a server that
-answers as fast as Python can. The second against the simulator, whose journal counts: private
-requests from the one whose answer was lost, without it, to the end.
+client order id and deadline included. What an order adds is a constant, so its ratio is the smaller the longer an
+answer takes: it is asked for beside the simulator, which answers in about a millisecond, and also shown beside a
+server that answers as fast as Python can. The second against the simulator, whose journal counts: private requests
+from the one whose answer was lost, without it, to the end.
 """
 
 from __future__ import annotations

@@ -44,7 +44,10 @@ RESULTS = LATEST.with_name("orders.json")
 
 @dataclass(frozen=True)
 class Setting:
-    """One run's size. The same setting makes the same orders, faults and keys; when kills fall, the machine decides."""
+    """One run's size. The same setting makes the same orders, keys and chances of faults.
+
+    Which order meets which fault, and when kills fall, is the machine's doing.
+    """
 
     orders: int
     seed: int

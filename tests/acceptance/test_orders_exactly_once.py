@@ -1,7 +1,7 @@
 """Orders under every fault at every point, and processes killed before, during and after: each has one end, the book's.
 
-A small run of ``make orders``. The seed is printed; ``SEALANE_SEED`` repeats its orders and the chances of its faults, ``SEALANE_SOAK=1``
-makes it ten times longer.
+A small run of ``make orders``. The seed is printed; ``SEALANE_SEED`` repeats its orders and the chances of its faults,
+``SEALANE_SOAK=1`` makes it ten times longer.
 """
 
 import os
