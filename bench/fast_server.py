@@ -1,7 +1,8 @@
 """The other end of the benchmarks: as little of Kraken as plain Python can answer quickly, in a process of its own.
 
-It keeps connections alive, answers every private call with one small balance, and holds each key to rising nonces as
-Kraken does. It checks no signature: what is measured is the client. ``GET /counts`` tells what it saw.
+It keeps connections alive, answers every order as placed, a key's facts with its nonce window and every other private
+call with one small balance, and holds each key to rising nonces as Kraken does. It checks no signature: what is
+measured is the client. ``GET /counts`` tells what it saw.
 
 As a program it prints its port, and ends when its standard input does, so that it never outlives who started it.
 """
@@ -23,6 +24,10 @@ SECRET = "c2VhbGFuZSBiZW5jaG1hcmtzIHNpZ24gd2l0aCB0aGlzIGFuZCBub3RoaW5nIGVsc2UsIG
 """What the benchmarks sign with. No exchange knows it, and this server never looks at signatures."""
 
 _BALANCE = b'{"error":[],"result":{"ZUSD":"241983.1415","XXBT":"2.1031709100","XETH":"10.5000000000"}}'
+_PLACED = (
+    b'{"error":[],"result":{"descr":{"order":"buy 0.00100000 XBTUSD @ limit 1000.0"},"txid":["OUF4EM-FRGI2-MQMWZD"]}}'
+)
+_KEY_INFO = b'{"error":[],"result":{"apiKeyName":"bench","nonce":"1","nonceWindow":0}}'
 _REFUSED = b'{"error":["EAPI:Invalid nonce"]}'
 _START_LIMIT_S = 20.0
 
@@ -33,6 +38,8 @@ def _response(body: bytes) -> bytes:
 
 
 _ACCEPTED_BYTES, _REFUSED_BYTES = _response(_BALANCE), _response(_REFUSED)
+_ACCEPTED_OTHERS = {b"AddOrder": _response(_PLACED), b"GetApiKeyInfo": _response(_KEY_INFO)}
+_PATH = b"POST /0/private/"
 
 
 class Exchange:
@@ -54,7 +61,8 @@ class Exchange:
             return _REFUSED_BYTES
         self.highest[key] = nonce
         self.accepted += 1
-        return _ACCEPTED_BYTES
+        method = head[len(_PATH) : head.find(b" ", len(_PATH))]
+        return _ACCEPTED_OTHERS.get(method, _ACCEPTED_BYTES)
 
 
 def _key_of(head: bytes) -> bytes:

@@ -28,10 +28,12 @@ class Rates:
         values = self.of(name)
         return Figure(label, median(values), unit, min(values), max(values))
 
-    def ratio(self, label: str, over: str, under: str, *, at_least: float | None = None) -> Figure:
+    def ratio(
+        self, label: str, over: str, under: str, *, at_least: float | None = None, at_most: float | None = None
+    ) -> Figure:
         """How many times the one way is the other: the median of the rounds' ratios."""
         ratios = [a / b for a, b in zip(self.of(over), self.of(under), strict=True)]
-        return Figure(label, median(ratios), "×", min(ratios), max(ratios), at_least=at_least)
+        return Figure(label, median(ratios), "×", min(ratios), max(ratios), at_least=at_least, at_most=at_most)
 
     def difference(self, label: str, of: str, beyond: str, unit: str) -> Figure:
         """What the one way takes beyond the other: the median of the rounds' differences."""

@@ -49,10 +49,14 @@ def until(true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "applied"), [("drop_before", False), ("drop_after", True)])
-def test_a_dropped_connection(kraken: Simulator, probe: Probe, kind: str, applied: bool) -> None:
-    kraken.add_fault(kind, methods=["AddOrder"])
-    with pytest.raises(http.client.RemoteDisconnected):
+@pytest.mark.parametrize(("reset", "heard"), [(False, http.client.RemoteDisconnected), (True, ConnectionResetError)])
+def test_a_dropped_connection(
+    kraken: Simulator, probe: Probe, kind: str, applied: bool, reset: bool, heard: type[Exception]
+) -> None:
+    kraken.add_fault(kind, methods=["AddOrder"], reset=reset)
+    with pytest.raises(ConnectionResetError) as caught:
         probe.private("AddOrder", nonce=5, **ORDER)
+    assert caught.type is heard
     assert open_orders(kraken) == applied
     entry = last(kraken)
     assert (entry["outcome"], entry["fault"]) == ("accepted" if applied else "dropped", kind)

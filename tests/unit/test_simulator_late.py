@@ -33,6 +33,14 @@ def lost(client: Direct, answer: str, **fields: Any) -> None:
         assert (status, text.startswith(b"<!DOCTYPE")) == (503, answer == "html")
 
 
+def test_a_reset_shows_without_a_socket_too(kraken: Simulator) -> None:
+    kraken.add_fault("drop_after", methods=["AddOrder"], reset=True)
+    with pytest.raises(ConnectionResetError) as caught:
+        kraken.direct().private("AddOrder", **ORDER)
+    assert caught.type is ConnectionResetError
+    assert len(orders(kraken)) == 1
+
+
 @pytest.mark.parametrize("answer", ["drop", "http", "html", "hang"])
 def test_a_late_call_is_applied_when_its_time_comes(kraken: Simulator, answer: str) -> None:
     client = kraken.direct()
@@ -137,7 +145,22 @@ def test_a_hidden_order_that_was_filled_is_marked_too(kraken: Simulator) -> None
     kraken.add_fault("hidden", hidden_s=30)
     kraken.direct().private("AddOrder", pair="XBTUSD", type="buy", ordertype="market", volume="0.1")
     closed = kraken.exchange.accounts["MASTER"].closed.values()
-    assert [order.visible_ns for order in closed] == [kraken.exchange.clock.now_ns() + 30 * NS]  # type: ignore[attr-defined]
+    assert [order.visible_ns for order in closed] == [kraken.exchange.clock.now_ns() + 30 * NS]
+
+
+def test_look_ups_do_not_show_a_hidden_order_until_its_time(kraken: Simulator) -> None:
+    kraken.add_fault("hidden", hidden_s=30, count=2)
+    client, market = kraken.direct(), {"pair": "XBTUSD", "type": "buy", "ordertype": "market", "volume": "0.1"}
+    (resting,) = client.private("AddOrder", **ORDER)["result"]["txid"]
+    (filled,) = client.private("AddOrder", **market)["result"]["txid"]
+    kraken.advance(29.9)
+    assert client.private("OpenOrders")["result"]["open"] == {}
+    assert client.private("ClosedOrders")["result"]["closed"] == {}
+    assert client.private("QueryOrders", txid=resting)["error"] == ["EOrder:Unknown order"]
+    kraken.advance(0.1)
+    assert list(client.private("OpenOrders")["result"]["open"]) == [resting]
+    assert list(client.private("ClosedOrders")["result"]["closed"]) == [filled]
+    assert list(client.private("QueryOrders", txid=f"{resting},{filled}")["result"]) == [resting, filled]
 
 
 @pytest.mark.parametrize("text", [None, "WOrder:Reduced"])

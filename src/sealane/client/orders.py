@@ -94,7 +94,8 @@ class Orders:
         if validate:
             return (yield from self._validated("AddOrder", params, client_order_id))
         intent = self._intent("AddOrder", params, (client_order_id,), limits, market=fields["ordertype"] == "market")
-        ends = yield from self._seen_through(intent, params, limits)
+        fresh = order.get("client_order_id") is None
+        ends = yield from self._seen_through(intent, params, limits, fresh=fresh)
         return cast(Placed | NotPlaced, ends[client_order_id])
 
     def place_several(
@@ -122,7 +123,7 @@ class Orders:
         intent = self._intent(
             "AmendOrder", params, (name_of_this,), limits, changes={"order": name, "by": by, **wanted}
         )
-        ends = yield from self._seen_through(intent, params, limits)
+        ends = yield from self._seen_through(intent, params, limits, fresh=True)
         return cast(Amended | NotAmended, ends[name_of_this])
 
     def edit(self, txid: str, pair: str, fields: Mapping[str, object], limits: Limits) -> Flow[Placed | NotPlaced]:
@@ -167,10 +168,12 @@ class Orders:
             changes=changes or {},
         )
 
-    def _seen_through(self, intent: Intent, params: Mapping[str, object], limits: Limits) -> Flow[Mapping[str, End]]:
+    def _seen_through(
+        self, intent: Intent, params: Mapping[str, object], limits: Limits, *, fresh: bool = False
+    ) -> Flow[Mapping[str, End]]:
         until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
         asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
-        order = Order(self._caller(), intent, asked, sync=self._sync)
+        order = Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh)
         with self._resolver.held(intent.id):
             return (yield from exactly_once(order, self._lag_s, until_ns))
 

@@ -63,6 +63,7 @@ class Session:
         self._known: Balance | None = None
         self._transport: Transport | None = None
         self._resolver: Resolver | None = None
+        self._orders: Orders | None = None
         self._tally = Tally()
         rebuilt_after_fork(self._tally)
         self._started_ns = SYSTEM_CLOCK.boot_ns()
@@ -160,17 +161,10 @@ class Session:
     @property
     def orders(self) -> Orders:
         """Orders that end as placed or not placed; raises SettingsError without a key."""
-        if self._resolver is None:
+        if self._orders is None:
             self._key()
             raise SettingsError("this session makes no orders")
-        return Orders(
-            self.caller,
-            self.intents,
-            self._resolver,
-            SYSTEM_CLOCK.wall_ns,
-            lag_s=self.lag_s,
-            sync=self.settings.sync_intents,
-        )
+        return self._orders
 
     def resolve_doubts(self, transport: Transport) -> None:
         """From now on find out in the background what became of this key's orders in doubt, the dead's first."""
@@ -178,6 +172,14 @@ class Session:
             return
         self._transport = transport
         self._resolver = Resolver(self, self.intents, self._who.fingerprint, self.turn_wait_s)
+        self._orders = Orders(
+            self.caller,
+            self.intents,
+            self._resolver,
+            SYSTEM_CLOCK.wall_ns,
+            lag_s=self.lag_s,
+            sync=self.settings.sync_intents,
+        )
         rebuilt_after_fork(self.intents)
 
     def background(self) -> Transport:

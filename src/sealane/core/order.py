@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sealane.errors import SettingsError
@@ -117,14 +117,24 @@ class Intent:
         """Whether all its ends are known."""
         return set(self.ends) >= set(self.order_ids)
 
+    def sent(self, nonce: int, now_ns: int, *, unguarded: bool) -> Intent:
+        """As it is of its next attempt."""
+        return self._with(nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
+
     def with_ends(self, ends: Mapping[str, End]) -> Intent:
         """With these ends known too."""
-        return replace(self, ends={**self.ends, **ends})
+        return self._with(ends={**self.ends, **ends})
+
+    def _with(self, **changes: object) -> Intent:
+        """``dataclasses.replace`` in a fraction of its time: every order pays for it twice."""
+        other = object.__new__(Intent)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
     def stored(self) -> dict[str, object]:
         """The intent as plain JSON values."""
-        ends = {name: {"end": type(end).__name__, **asdict(end)} for name, end in self.ends.items()}
-        return asdict(replace(self, ends={})) | {"ends": ends, "settled": self.settled}
+        ends = {name: {"end": type(end).__name__, **vars(end)} for name, end in self.ends.items()}
+        return {**vars(self), "changes": dict(self.changes), "ends": ends, "settled": self.settled}
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> Intent:
@@ -209,5 +219,7 @@ def checked_id(client_order_id: str) -> str:
 def digest_of(method: str, params: Mapping[str, object]) -> str:
     """What was asked for, as 32 hexadecimal digits; its deadline apart."""
     asked = {name: value for name, value in params.items() if name != "deadline"}
-    text = json.dumps([method, asked], sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_sorted_json([method, asked]).encode()).hexdigest()[:32]
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True, default=str, separators=(",", ":")).encode

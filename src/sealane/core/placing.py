@@ -58,12 +58,16 @@ TOO_LATE = "its deadline had come before it could be sent"
 
 @dataclass(slots=True)
 class Order:
-    """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included."""
+    """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included.
+
+    ``fresh``: its id was drawn for it, so nobody can have used it before.
+    """
 
     caller: Caller
     intent: Intent
     params: Mapping[str, object]
     sync: bool = True
+    fresh: bool = False
     how: str = ANSWERED
     known: Intent | None = None
     doubtful: bool = False
@@ -99,17 +103,17 @@ class Order:
     def _attempt(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
         """One nonce, under an intent; a refusal of the limits or of the nonce may bring another."""
         yield from turn.pace.keep()
-        now_ns = yield Now()
-        if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
-            return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
-        if not self.intent.nonce:
+        if not self.intent.nonce and not self.fresh:
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
             self.known = yield ReadIntent(self.intent.id)
             if self.known is not None:
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
+        now_ns = yield Now()
+        if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
+            return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
         nonce = yield Draw()
         unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
-        self.intent = replace(self.intent, nonce=nonce, sent_ns=now_ns, unguarded=unguarded)
+        self.intent = self.intent.sent(nonce, now_ns, unguarded=unguarded)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
 

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from sealane.core import events
 from sealane.core.call import private_call
 from sealane.core.cancelling import UNKNOWN
-from sealane.core.effects import Caller, Flow, Now, Sleep, Tell
+from sealane.core.effects import Caller, Flow, Now, ReadIntent, Sleep, Tell
 from sealane.core.methods import HARMLESS
 from sealane.core.nonce import NS_PER_S
 from sealane.core.order import FOUND, Amended, End, Intent, Placed
@@ -45,7 +45,7 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
     except (Unavailable, Refused) as error:
         if order.doubtful:
             raise
-        return (yield from _ended(order, not_sent(order, error)))
+        return (yield from _not_sent(order, error, lag_s, until_ns))
     except SealaneError as error:
         if order.intent.nonce and not order.doubtful:  # every attempt so far was refused
             yield from _ended(order, failed(order.intent, str(error)))
@@ -57,6 +57,14 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
         if order.intent.settled:
             return ends
     return (yield from resolve(order.caller, order.intent, lag_s, until_ns)).ends
+
+
+def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
+    """Nothing was sent this time; what was sent under its id before has an end of its own."""
+    known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.id))
+    if known is not None:
+        return (yield from _again(order, known, lag_s, until_ns))
+    return (yield from _ended(order, not_sent(order, error)))
 
 
 def _ended(order: Order, ends: Mapping[str, End]) -> Flow[Mapping[str, End]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sealane.core import effects
@@ -92,9 +92,12 @@ class Desk:
             self.lane.store.note(effect.account, name, str(note))
 
     def keep_intent(self, effect: effects.KeepIntent) -> None:
-        """Store an intent as this process's own."""
-        intent = replace(effect.intent, owner=self.intents.owner())
-        self.intents.write(intent.id, intent.stored(), sync=effect.sync)
+        """Store an intent, as this process's own while it has no end."""
+        intent = effect.intent
+        document = intent.stored()
+        if not intent.settled:
+            document["owner"] = self.intents.owner()
+        self.intents.write(intent.id, document, sync=effect.sync)
 
 
 def read_intent(log: IntentLog, intent_id: str) -> Intent | None:

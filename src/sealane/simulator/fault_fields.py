@@ -10,8 +10,8 @@ from sealane.simulator.facts import SIMULATED_WARNING
 
 ANSWERS = ("normal", "drop", "http", "html", "hang")
 KINDS: dict[str, frozenset[str]] = {  # kind -> the fields it takes besides the common ones
-    "drop_before": frozenset(),
-    "drop_after": frozenset(),
+    "drop_before": frozenset({"reset"}),
+    "drop_after": frozenset({"reset"}),
     "http_before": frozenset({"status", "body"}),
     "http_after": frozenset({"status", "body"}),
     "html": frozenset({"status", "applied"}),
@@ -78,6 +78,7 @@ def read_effect(kind: str, rule: Mapping[str, Any]) -> dict[str, Any]:
         "wait_s": read_wait(kind, rule),
         "answer": read_answer(kind, rule),
         "warning": field(rule, "warning", SIMULATED_WARNING, is_warning, "text such as WGeneral:Danger"),
+        "reset": field(rule, "reset", False, is_bool, "true or false"),
         "applied": field(rule, "applied", kind in APPLIED, is_bool, "true or false"),
         "consume_nonce": field(rule, "consume_nonce", True, is_bool, "true or false"),
     }

@@ -6,7 +6,8 @@ once instead of running without its fault. The first rule that fits a call is us
 Does a fault happen before or after the exchange has carried the call out? That is the whole question for a client
 whose answer was lost, so every kind says it:
 
-- `drop_before`, `http_before`: nothing was carried out. `drop_after`, `http_after`, `half`: it was.
+- `drop_before`, `http_before`: nothing was carried out. `drop_after`, `http_after`, `half`: it was. The connection of a
+  dropped call is closed in order, or torn down (`reset`).
 - `html`, `hang`: as `applied` says (default: not carried out).
 - `error`: not carried out, but the call passes the usual checks first and its nonce is used up, unless
   `consume_nonce` is false: then the error comes before any check.
@@ -62,6 +63,7 @@ class Fault:
     warning: str
     applied: bool
     consume_nonce: bool
+    reset: bool = False
     added_ns: int = 0
     seen: int = 0
 

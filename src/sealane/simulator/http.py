@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import enum
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,7 @@ HEADER_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 1024 * 1024
 CONTROL_BODY_BYTES_MAX = 256 * 1024 * 1024  # a snapshot of a long run is large
 SLOW_PIECES = 10
+NO_LINGERING = struct.pack("ii", 1, 0)  # closing then sends a reset
 JSON = b"application/json; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
@@ -46,12 +48,15 @@ class Request:
 
 
 class Delivery(enum.Enum):
-    """How an answer reaches the client: whole, in pieces, half of its body, not at all but hung up on, or never."""
+    """How an answer reaches the client: whole, in pieces, half of its body, or never; then it is hung up on, its
+    connection is torn down, or nothing happens for long.
+    """
 
     WHOLE = "whole"
     SLOW = "slow"
     HALF = "half"
     DROP = "drop"
+    RESET = "reset"
     HANG = "hang"
 
 
@@ -241,6 +246,8 @@ class Connection(asyncio.Protocol):
             return
         if answer.delivery in (Delivery.DROP, Delivery.HANG):
             self._hang_up()
+        elif answer.delivery is Delivery.RESET:
+            self._tear_down()
         elif answer.delivery is Delivery.HALF:
             self._send_half(answer)
         elif answer.delivery is Delivery.SLOW:
@@ -310,6 +317,16 @@ class Connection(asyncio.Protocol):
             with contextlib.suppress(OSError, RuntimeError):
                 self.transport.write_eof()
             self.transport.close()
+        self._end(answered=False)
+
+    def _tear_down(self) -> None:
+        """Close so that the client hears a reset."""
+        self._left = True
+        if self.transport is not None:
+            with contextlib.suppress(OSError):
+                wire = self.transport.get_extra_info("socket")
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+            self.transport.abort()
         self._end(answered=False)
 
     def abort(self) -> None:

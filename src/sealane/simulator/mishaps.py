@@ -18,7 +18,7 @@ def damaged(fault: Fault, body: bytes) -> Answer:
     """The answer as the fault leaves it; `body` is what would have been sent."""
     damage = DAMAGES.get(fault.kind, fault.answer)
     if damage == "drop":
-        return Answer(delivery=Delivery.DROP)
+        return Answer(delivery=Delivery.RESET if fault.reset else Delivery.DROP)
     if damage == "http":
         return Answer(fault.body.encode(), fault.status, TEXT)
     if damage == "html":

@@ -89,7 +89,8 @@ class Direct(Probe):
     """A probe without a socket: it hands requests to `handle` and takes the answers, in the same thread.
 
     Nothing waits: latency and slow answers take no time. What a socket would show shows alike: RemoteDisconnected for
-    a dropped answer, IncompleteRead for half of one, TimeoutError for one that comes later or never.
+    a dropped answer, ConnectionResetError for a reset, IncompleteRead for half of one, TimeoutError for one that comes
+    later or never.
     """
 
     def __init__(self, handle: Callable[[Request], Answer | Later], account: SimAccount) -> None:
@@ -107,6 +108,8 @@ class Direct(Probe):
         answer.ended(answer.delivery in (Delivery.WHOLE, Delivery.SLOW))
         if answer.delivery is Delivery.DROP:
             raise http.client.RemoteDisconnected("hung up on without an answer")
+        if answer.delivery is Delivery.RESET:
+            raise ConnectionResetError("connection reset")
         if answer.delivery is Delivery.HALF:
             raise http.client.IncompleteRead(answer.body[: len(answer.body) // 2])
         return answer.status, answer.body

@@ -25,11 +25,12 @@ class OwnerFile:
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk, self._folder = disk, folder
         self._token = ""
+        self._own_path = folder
         self._fd: int | None = None
 
     def standing(self) -> str:
         """The token while its file is there and locked; else "", and ``make`` is due."""
-        stands = self._fd is not None and not self._disk.is_gone(self._fd, self._path(self._token))
+        stands = self._fd is not None and not self._disk.is_gone(self._fd, self._own_path)
         return self._token if stands else ""
 
     def make(self) -> str:
@@ -42,7 +43,7 @@ class OwnerFile:
         if not self._disk.try_lock(fd):
             self._disk.close(fd)
             raise OSError(f"somebody else holds the lock of {self._path(token)}")
-        self._token, self._fd = token, fd
+        self._token, self._own_path, self._fd = token, self._path(token), fd
         return token
 
     def is_alive(self, token: str) -> bool:
