@@ -1,10 +1,12 @@
 """Kraken's counters as arithmetic: the worked examples, claims, promises, contradictions."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealane.core.counter import CANCELS, ORDERS, QUERIES, Counter, Limit
+from sealane.core.counter import CANCELS, CLAIMED, ORDERS, PENALTY_MAX_S, QUERIES, Counter, Limit
 from sealane.core.nonce import NS_PER_S
 from sealane.core.tiers import AMEND, CANCEL, EDIT, TIERS, fixed_cost, next_step_s, penalty
 
@@ -70,20 +72,31 @@ def test_the_tiers_are_krakens():
 
 
 def test_a_claim_does_not_decay_and_a_charge_does():
-    counter = Counter(at_ns=NOW_NS).claim(10, later(100))
+    counter = Counter(at_ns=NOW_NS).hold(CLAIMED, 10, later(100))
     assert counter.at(LIMIT, later(20)).claimed == 10
-    settled = counter.at(LIMIT, later(20)).claim(-10, 0).charge(10)
+    settled = counter.at(LIMIT, later(20)).hold(CLAIMED, -10, later(100)).charge(10)
     assert settled.at(LIMIT, later(30)).level == pytest.approx(10 - 3.3)
+    assert not settled.held
 
 
 def test_claims_of_the_dead_count_as_sent_and_their_promises_as_nothing():
-    counter = Counter(at_ns=NOW_NS).claim(10, later(100)).promise(QUERIES, 5, later(50))
-    found = counter.at(LIMIT, later(101))
-    assert (found.level, found.claimed, found.queries) == (10, 0, 0)
+    counter = Counter(at_ns=NOW_NS).hold(CLAIMED, 10, later(100)).hold(QUERIES, 5, later(50))
+    found = counter.at(LIMIT, later(115))
+    assert (found.level, found.held) == (10, {})
+
+
+def test_each_hold_lapses_by_itself_however_many_come_after_it():
+    """Dead claims beside living ones: whoever goes on claiming does not keep them alive."""
+    counter = Counter(at_ns=NOW_NS).hold(CLAIMED, 15, later(100))
+    for second in range(0, 300, 5):
+        counter = counter.at(LIMIT, later(second)).hold(CLAIMED, 1, later(second + 100))
+        counter = counter.hold(CLAIMED, -1, later(second + 100)).charge(0)
+    assert not counter.held
+    assert counter.at(LIMIT, later(300)).level == 0
 
 
 def test_a_higher_rank_passes_those_who_wait_and_a_later_one_of_the_same_rank_does_not():
-    full = Counter(level=15, at_ns=NOW_NS).promise(ORDERS, 2, later(60))
+    full = Counter(level=15, at_ns=NOW_NS).hold(ORDERS, 2, later(60))
     one = 1 / LIMIT.decay_per_s
     assert full.wait_s(LIMIT, CANCELS, 1, queued=True) == pytest.approx(one)
     assert full.wait_s(LIMIT, ORDERS, 1, queued=True) == pytest.approx(3 * one)
@@ -91,13 +104,22 @@ def test_a_higher_rank_passes_those_who_wait_and_a_later_one_of_the_same_rank_do
     assert full.wait_s(LIMIT, ORDERS, 1, queued=False) == pytest.approx(one), "one who waits already goes by its time"
 
 
-def test_each_contradiction_in_a_row_doubles_the_wait_and_a_success_ends_the_row():
+def test_each_contradiction_in_a_row_doubles_the_wait_up_to_a_bound_and_a_success_ends_the_row():
     counter, waits = Counter(at_ns=NOW_NS), []
-    for _ in range(9):
-        counter = counter.contradicted(LIMIT)
-        waits.append(counter.wait_s(LIMIT, QUERIES, 1, queued=True) * LIMIT.decay_per_s)
-    assert waits == pytest.approx([1, 3, 7, 15, 31, 63, 63, 63, 63])
+    for second in range(7):
+        counter = counter.contradicted(LIMIT, later(second), later(second))
+        waits.append(counter.wait_s(LIMIT, QUERIES, 1, queued=True))
+    bound = PENALTY_MAX_S + 1 / LIMIT.decay_per_s
+    assert waits == pytest.approx([min(bound, (2**n - 1) / LIMIT.decay_per_s) for n in (1, 2, 3, 4, 5, 5, 5)])
     assert counter.charge(1).strikes == 0
+
+
+def test_those_who_claimed_before_a_contradiction_are_no_further_one():
+    counter = Counter(at_ns=NOW_NS)
+    for answered_s in (1, 1.1, 1.2, 1.3):
+        counter = counter.contradicted(LIMIT, later(0), later(answered_s))
+    assert counter.strikes == 1
+    assert counter.contradicted(LIMIT, later(2), later(3)).strikes == 2
 
 
 def test_a_clock_that_steps_back_neither_drains_nor_holds_for_ever():
@@ -121,19 +143,20 @@ def test_krakens_counter_is_never_above_ours(calls):
         ours = ours.at(LIMIT, later(at_s))
         if ours.wait_s(LIMIT, rank, cost, queued=True):
             continue
-        ours = ours.claim(cost, later(at_s + 1_000))
+        until_ns = later(at_s + 1_000)
+        ours = ours.hold(CLAIMED, cost, until_ns)
         arrives_s = at_s + way_s / 2
         theirs = max(0.0, theirs - (arrives_s - theirs_at) * LIMIT.decay_per_s) + cost
         theirs_at = arrives_s
         assert theirs <= LIMIT.maximum + 1e-6
         at_s += way_s
-        ours = ours.at(LIMIT, later(at_s)).claim(-cost, 0).charge(cost)
+        ours = ours.at(LIMIT, later(at_s)).hold(CLAIMED, -cost, until_ns).charge(cost)
         now = max(0.0, theirs - (at_s - theirs_at) * LIMIT.decay_per_s)
         assert now <= ours.level + ours.claimed + 1e-6
 
 
 def test_a_counter_is_kept_as_plain_numbers_and_rubbish_is_an_empty_one():
-    counter = Counter(3.5, NOW_NS, 1, 2, 3, 4, later(9), 1)
-    assert Counter.loaded(counter.stored()) == counter
-    for rubbish in (None, [], ["a"] * 8, [1, 2], {"level": 1}):
+    counter = Counter(3.5, NOW_NS, 1, NOW_NS).hold(CLAIMED, 2, later(9)).hold(ORDERS, 3, later(900))
+    assert Counter.loaded(json.loads(json.dumps(counter.stored()))) == counter
+    for rubbish in (None, [], ["a"] * 5, [1, 2], {"level": 1}, [1, 2, 3, 4, "x"]):
         assert Counter.loaded(rubbish) == Counter()

@@ -4,7 +4,7 @@ import pytest
 
 from sealane.core.counter import CANCELS, ORDERS, QUERIES
 from sealane.core.nonce import NS_PER_S
-from sealane.core.transaction import Note, open_orders, opened, pair_name, placed_names, transaction
+from sealane.core.transaction import Note, notes_after, open_orders, opened, pair_name, transaction
 
 NOW_NS = 1_800_000_000 * NS_PER_S
 
@@ -21,6 +21,7 @@ NOW_NS = 1_800_000_000 * NS_PER_S
         ("SOLUSD", "SOLUSD"),
         ("MATICUSD", "MATICUSD"),
         ("", ""),
+        ("A" * 40_000, ""),
     ],
 )
 def test_a_pair_has_one_name(spelling, name):
@@ -77,26 +78,48 @@ def test_it_says_when_an_order_gets_cheaper():
     assert transaction("AddOrder", {"pair": "XBTUSD"}).next_step_s(notes, NOW_NS) is None
 
 
-def test_an_answer_names_what_was_placed():
+def test_an_answer_leaves_notes_of_what_was_placed():
     single = transaction("AddOrder", {"pair": "XBTUSD", "cl_ord_id": "mine", "ordertype": "limit"})
     answer = {"txid": ["OA"], "descr": {}}
-    assert list(placed_names(single, answer)) == ["OA", "mine"]
-    assert opened(single, answer) == 1
-    assert not list(placed_names(single, {"descr": {}})), "validated only"
+    assert notes_after(single, answer, {}, NOW_NS) == {"OA": f"XBTUSD {NOW_NS} 1", "mine": "= OA"}
+    assert opened(single, answer, {}) == {"XBTUSD": 1}
+    assert not notes_after(single, {"descr": {}}, {}, NOW_NS), "validated only"
     orders = [{"ordertype": "limit", "userref": 7}, {"ordertype": "limit", "cl_ord_id": "b"}]
     batch = transaction("AddOrderBatch", {"pair": "XBTUSD", "orders": orders})
     mixed = {"orders": [{"error": "EOrder:Insufficient funds"}, {"txid": "OB", "descr": {}}]}
-    assert list(placed_names(batch, mixed)) == ["OB", "b"]
-    assert opened(batch, mixed) == 1
+    assert notes_after(batch, mixed, {}, NOW_NS) == {"OB": f"XBTUSD {NOW_NS} 1", "b": "= OB"}
+    assert opened(batch, mixed, {}) == {"XBTUSD": 1}
     edit = transaction("EditOrder", {"txid": "OA", "pair": "XBTUSD"})
-    assert list(placed_names(edit, {"txid": "ON", "originaltxid": "OA"})) == ["ON"]
-    assert list(placed_names(transaction("AmendOrder", {"txid": "OA"}), {"amend_id": "TA"})) == ["OA"]
+    assert list(notes_after(edit, {"txid": "ON", "originaltxid": "OA"}, {}, NOW_NS)) == ["ON"]
+
+
+def test_an_amended_order_is_young_again_under_every_name():
+    kept = Note("XBTUSD", NOW_NS - 400 * NS_PER_S, "OA")
+    amend = transaction("AmendOrder", {"cl_ord_id": "mine"})
+    assert notes_after(amend, {"amend_id": "TA"}, {"mine": kept}, NOW_NS) == {"OA": f"XBTUSD {NOW_NS} 1"}
+
+
+def test_the_orders_of_a_userref_are_counted():
+    params = {"pair": "XBTUSD", "ordertype": "limit", "userref": 9}
+    notes = {}
+    for number in range(3):
+        texts = notes_after(transaction("AddOrder", params), {"txid": [f"O{number}"]}, notes, NOW_NS)
+        notes["9"] = Note.read("9", texts["9"])
+    assert notes["9"].count == 3
+    cancel = transaction("CancelOrder", {"txid": "9"})
+    assert cancel.costs(notes, NOW_NS) == {"XBTUSD": 24}
+    assert cancel.costs(notes, NOW_NS, count=5) == {"XBTUSD": 40}, "Kraken knew of more"
+    assert opened(cancel, {"count": 3}, notes) == {"XBTUSD": -3}
 
 
 def test_what_cannot_rest_is_not_counted_as_open():
-    for params in ({"ordertype": "market"}, {"ordertype": "limit", "validate": True}):
+    for params in (
+        {"ordertype": "market"},
+        {"ordertype": "limit", "validate": True},
+        {"ordertype": "limit", "timeinforce": "IOC"},
+    ):
         call = transaction("AddOrder", {"pair": "XBTUSD", **params})
-        assert opened(call, {"txid": ["OA"]}) == 0
+        assert opened(call, {"txid": ["OA"]}, {}) == {}
 
 
 def test_open_orders_are_counted_by_pair_and_only_where_all_are_shown():
@@ -112,6 +135,6 @@ def test_open_orders_are_counted_by_pair_and_only_where_all_are_shown():
 
 
 def test_a_note_is_read_as_it_was_written():
-    note = Note("XBTUSD", NOW_NS)
-    assert Note.read(str(note)) == note
-    assert all(Note.read(text) is None for text in (None, "", "XBTUSD", "XBTUSD soon"))
+    note = Note("XBTUSD", NOW_NS, "OA", 3)
+    assert Note.read("OA", str(note)) == note
+    assert all(Note.read("OA", text) is None for text in ("", "XBTUSD", "XBTUSD soon", "= OB"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sealane.core import events
 from sealane.core.counter import Counter, Limit
-from sealane.core.rates import Rates, pair_counter, pair_of, rest_counter
+from sealane.core.rates import Rates, pair_counter, pair_of, rest_counter, throttled_for_s
 from sealane.core.tiers import Tier
 from sealane.core.verdict import Outcome
 
@@ -19,9 +19,11 @@ class CounterFigures:
 
     Attributes:
         name: ``"rest"``, or the pair of a trading counter such as ``"XBTUSD"``.
-        level, limit: where it stands, claims of calls under way included, and what it may reach.
+        level, limit: where it stands, claims of calls under way included, and what it may reach. A level above the
+            limit means that Kraken contradicted it: nothing goes before it has drained.
         drain_s: seconds until it is at zero if nothing is sent.
         waited_for: the cost of calls that wait for room.
+        blocked_s: for how long Kraken has said that it takes nothing of this key.
         open_orders, open_orders_limit: of the pair, as far as they are known here; None for the REST counter.
     """
 
@@ -30,6 +32,7 @@ class CounterFigures:
     limit: float
     drain_s: float
     waited_for: float
+    blocked_s: float = 0.0
     open_orders: int | None = None
     open_orders_limit: int | None = None
 
@@ -76,7 +79,10 @@ class Statistics:
 
 def counter_figures(rates: Rates, tier: Tier, fingerprint: str, now_ns: int) -> tuple[CounterFigures, ...]:
     """The REST counter of a key and the trading counters of its account's pairs, in the order of their names."""
-    rest = _figures("rest", rates.counters.get(rest_counter(fingerprint), Counter()), tier.rest, now_ns)
+    rest = replace(
+        _figures("rest", rates.counters.get(rest_counter(fingerprint), Counter()), tier.rest, now_ns),
+        blocked_s=round(throttled_for_s(rates, fingerprint, now_ns), 3),
+    )
     pairs = sorted({pair_of(name) for name in rates.counters} - {""} | set(rates.open))
     return (
         rest,
@@ -94,7 +100,7 @@ def counter_figures(rates: Rates, tier: Tier, fingerprint: str, now_ns: int) -> 
 def _figures(name: str, counter: Counter, limit: Limit, now_ns: int) -> CounterFigures:
     now = counter.at(limit, now_ns)
     level = now.level + now.claimed
-    waited_for = now.cancels + now.orders + now.queries
+    waited_for = round(now.promised, 3)
     return CounterFigures(name, round(level, 3), limit.maximum, round(level / limit.decay_per_s, 3), waited_for)
 
 

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from sealane.core import events
 from sealane.core.effects import Caller, Exchange, Flow, Now, Sleep, Tell
 from sealane.core.methods import Method, method_named
 from sealane.core.nonce import NS_PER_S
-from sealane.core.rates import LOOK_AGAIN_S
 from sealane.core.recovery import LOCKOUT_S
 from sealane.core.room import Booking
 from sealane.core.signing import Request
@@ -58,22 +58,27 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
 def booked_turn(
     caller: Caller, row: Method, booking: Booking, work: Callable[[Turn], Flow[tuple[int, Verdict]]]
 ) -> Flow[tuple[int, Verdict]]:
-    """Wait for room, do ``work`` in a turn, settle with the counters."""
-    yield from wait_for_room(caller, booking)
-    try:
-        return (yield from take_turn(caller, row, booking, work))
-    finally:
-        yield from booking.settle()
+    """Wait for room, do ``work`` in a turn, settle with the counters; again where the room was gone in the meantime."""
+    while True:
+        yield from wait_for_room(caller, booking)
+        try:
+            done = yield from take_turn(caller, row, booking, work)
+        finally:
+            yield from booking.settle()
+        if done is not None:
+            return done
 
 
 def wait_for_room(caller: Caller, booking: Booking) -> Flow[None]:
     """Room in the call's counters. Where a pair seems full, its open orders are looked at before anybody waits."""
-    while pair := (yield from booking.take()):
-        yield from private_call(caller, LOOK)
-        if (yield from booking.take()):
-            yield from booking.wait(LOOK_AGAIN_S, f"open {pair}")
-        else:
-            return
+    while (yield from booking.take()):
+        patience_s = yield from booking.left_s()
+        try:
+            yield from private_call(replace(caller, patience_s=patience_s), LOOK)
+        except Refused:
+            yield from booking.open_orders_unknown()
+        except Unavailable:  # the next who asks looks again
+            continue
 
 
 def public_call(request: Request, method: str) -> Flow[object]:

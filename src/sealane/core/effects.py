@@ -17,7 +17,6 @@ from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.signing import Request
 from sealane.core.tiers import Tier
-from sealane.core.transaction import Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,21 @@ class ConfirmClock:
 
 @dataclass(frozen=True, slots=True)
 class Revise:
-    """Change an account's counters while nobody else can; answered with the second thing that ``change`` returns."""
+    """Change an account's counters while nobody else can; answered with the second thing that ``change`` returns.
+
+    ``change`` is given the counters and the wall clock, read while nobody else can change them: a time from before
+    would drain them twice.
+    """
 
     account: str
-    change: Callable[[Rates], tuple[Rates, object]]
+    change: Callable[[Rates, int], tuple[Rates, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRates:
+    """Answered with an account's counters, as they were stored last."""
+
+    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +145,10 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Keep notes of orders."""
+    """Keep notes of orders, as texts by name."""
 
     account: str
-    notes: Mapping[str, Note]
+    notes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,7 @@ Effect = (
     | Sleep
     | ConfirmClock
     | Revise
+    | LoadRates
     | Recall
     | Remember
     | KeepIntent

@@ -78,7 +78,7 @@ class Order:
         row, drafted = method_named(intent.method), self.caller.draft(intent.method, self.params)
         left_s = (intent.deadline_ns - (yield Now())) / NS_PER_S
         caller = replace(self.caller, patience_s=max(0.0, min(self.caller.patience_s, left_s - LEAD_S)))
-        booking = Booking(caller, transaction(intent.method, self.params))
+        booking = Booking(caller, transaction(intent.method, self.params), asks_window=True)
         while True:
             _, verdict = yield from booked_turn(caller, row, booking, lambda turn: self._in_turn(turn, drafted))
             if not booking.may_wait(verdict):

@@ -144,11 +144,16 @@ def _once(request: Request) -> Flow[Verdict]:
 
 def take_turn(
     caller: Caller, row: Method, booking: Booking, work: Callable[[Turn], Flow[tuple[int, Verdict]]]
-) -> Flow[tuple[int, Verdict]]:
-    """Take the turn, tidy up, fence the key where that is due, do ``work``, leave."""
+) -> Flow[tuple[int, Verdict] | None]:
+    """Take the turn, tidy up, fence the key where that is due, do ``work``, leave.
+
+    Returns None where Kraken took back the room that the call had found while it waited for its turn.
+    """
     entered = yield Enter(booking.call.rank)
     try:
         yield from _tidy(entered)
+        if (yield from booking.is_outdated()):
+            return None
         key = yield LoadKey(caller.fingerprint)
         _must_be_open(caller, key, (yield Now()))
         turn = Turn(caller, booking, key, Pace(caller.min_interval_ns, entered.last_ended_ns))

@@ -11,7 +11,7 @@ from sealane.core.events import Event
 from sealane.core.order import Intent
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
-from sealane.core.transaction import Note
+from sealane.core.transaction import ALIAS, Note
 from sealane.runtime.clock import Clock
 from sealane.runtime.lanes import Lane
 from sealane.store.port import IntentLog
@@ -76,20 +76,28 @@ class Desk:
         """Change the account's counters."""
 
         def change(stored: Mapping[str, object]) -> tuple[Mapping[str, object], object]:
-            after, answer = effect.change(Rates.loaded(stored))
+            after, answer = effect.change(Rates.loaded(stored), self.lane.clock.wall_ns())
             return after.stored(), answer
 
         return self.lane.store.revise_rates(effect.account, change)
 
     def recall(self, effect: effects.Recall) -> dict[str, Note]:
         """The notes of those orders that have one."""
-        notes = {name: Note.read(self.lane.store.noted(effect.account, name)) for name in effect.orders}
-        return {name: note for name, note in notes.items() if note is not None}
+        found = {}
+        for name in effect.orders:
+            kept = name
+            text = self.lane.store.noted(effect.account, name) or ""
+            if text.startswith(ALIAS):
+                kept = text.removeprefix(ALIAS)
+                text = self.lane.store.noted(effect.account, kept) or ""
+            if (note := Note.read(kept, text)) is not None:
+                found[name] = note
+        return found
 
     def remember(self, effect: effects.Remember) -> None:
         """Keep notes of orders."""
         for name, note in effect.notes.items():
-            self.lane.store.note(effect.account, name, str(note))
+            self.lane.store.note(effect.account, name, note)
 
     def keep_intent(self, effect: effects.KeepIntent) -> None:
         """Store an intent, as this process's own while it has no end."""
@@ -120,6 +128,7 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Record: lambda desk, effect: desk.lane.store.write_turn(_stored(effect.turn, effect.ended_ns)),
     effects.ConfirmClock: lambda desk, effect: desk.lane.confirm_clock(effect.server_ns),
     effects.Revise: lambda desk, effect: desk.revise(effect),
+    effects.LoadRates: lambda desk, effect: Rates.loaded(desk.lane.store.rates(effect.account)),
     effects.Recall: lambda desk, effect: desk.recall(effect),
     effects.Remember: lambda desk, effect: desk.remember(effect),
     effects.KeepIntent: lambda desk, effect: desk.keep_intent(effect),

@@ -104,8 +104,18 @@ async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s:
     return desk.perform(effect)
 
 
+_ON_DISK = (
+    effects.SaveKey,
+    effects.KeepIntent,
+    effects.ReadIntent,
+    effects.Revise,
+    effects.Recall,
+    effects.Remember,
+)
+
+
 def _waits_for_disk(effect: effects.Effect, desk: Desk) -> bool:
-    if isinstance(effect, (effects.SaveKey, effects.KeepIntent, effects.ReadIntent)):
+    if isinstance(effect, _ON_DISK):
         return True
     return isinstance(effect, effects.Draw) and desk.lane.must_sync()
 

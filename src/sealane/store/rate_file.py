@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
-from sealane.store.disk import Disk, write_all
+from sealane.store.disk import Disk, lock_briefly, write_all
 from sealane.store.nonce_file import content_of, not_durable
 from sealane.store.slots import read_slots, write_slots
 
@@ -82,7 +82,7 @@ class RateFiles:
             try:
                 self._fd = fd = self._open(path)
                 try:
-                    self._disk.lock(fd)
+                    lock_briefly(self._disk, fd)
                     yield fd
                 finally:
                     self._fd = None
