@@ -4,6 +4,7 @@ Every caller is a generator that yields calls. The crowd is the shell: it perfor
 but a sleep and an answer only move the clock on. So an hour of load takes a second, and the same seed is the same hour.
 """
 
+import contextlib
 import heapq
 import itertools
 import random
@@ -141,6 +142,13 @@ class Walker:
                 answer = self.desk.perform(effect)
             except SealaneError as error:
                 trouble = error
+
+    def die(self) -> None:
+        """Killed: nothing that it still asks for is done."""
+        with contextlib.suppress(BaseException):
+            self.flow.throw(SystemExit)
+            while True:
+                self.flow.send(None)
 
     def enter(self, rank: int) -> None:
         ticket = Ticket(self, lambda: self.crowd.after(0, lambda: self.step(self.desk.entered())), rank)

@@ -21,6 +21,7 @@ from sealane.errors import SettingsError
 
 PRIVATE = "/0/private/"
 PUBLIC = "/0/public/"
+_JSON_ONLY = ("AddOrderBatch", "CancelOrderBatch")
 METHOD_NAME = re.compile(r"[A-Za-z]{1,40}(/[A-Za-z]{1,40})?")
 
 
@@ -68,13 +69,13 @@ class Draft:
 def draft(who: Credentials, method: str, params: Mapping[str, object]) -> Draft:
     """Check and encode one private call; raises SettingsError for parameters that cannot be sent.
 
-    Form-encoded wherever a form can say it; batches and nested values need JSON.
+    Form-encoded wherever a form can say it; Kraken takes batches, and nested values, as JSON alone.
     """
     path = PRIVATE + checked_method(method)
     fields = _fields(params)
     if who.otp is not None:
         fields["otp"] = who.otp.reveal().decode()
-    if any(_nested(value) for value in fields.values()):
+    if method in _JSON_ONLY or any(_nested(value) for value in fields.values()):
         text = json.dumps(_exact(fields), separators=(",", ":")).encode()
         return Draft(who, path, b"," + text[1:], as_json=True)
     form = _form(fields)
