@@ -150,7 +150,7 @@ def _plan(config: dict[str, Any], source: str) -> Iterator[tuple[str, str, dict[
     left = config.get("calls") or 1 << 62
     while left:
         left -= 1
-        yield rng.choice(config["accounts"]), *rng.choice(CALLS)
+        yield rng.choice(config["accounts"]), *rng.choice(CALLS[:1] if config.get("reads") else CALLS)
 
 
 def _from_thread(line: Line, config: dict[str, Any], number: int, stop: threading.Event) -> None:
