@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import environment
 from crew import Crew
 
+from conftest import environment
 from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill
