@@ -61,7 +61,10 @@ class InDoubt(SealaneError):
         self.client_order_id = client_order_id
         remedy = "It may have been executed: look for it before sending it again"
         if client_order_id:
-            remedy = f"It goes on being resolved: ask for order {client_order_id}, and do not send it again before"
+            remedy = (
+                f"It goes on being resolved while a client with its key is open: ask for order {client_order_id} "
+                "(await_order, 'sealane orders --resolve'), and do not send it again before"
+            )
         super().__init__(f"{method} with nonce {nonce} is in doubt: {detail}. {remedy}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from dataclasses import asdict
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def order(  # noqa: PLR0917 - typer gives every option by name
                 kraken,
                 side=side,
                 order_type=kind,
-                client_order_id=client_order_id,
+                client_order_id=client_order_id or str(uuid.uuid4()),
                 deadline_s=deadline_s,
                 timeout_s=timeout_s,
                 validate=validate,
@@ -59,7 +60,12 @@ def _place(kraken: Kraken, **order: object) -> Placed | NotPlaced:
     try:
         return kraken.place_order(**order)  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        raise InDoubt("AddOrder", kraken.statistics().last_nonce, "interrupted while it was under way") from None
+        raise InDoubt(
+            "AddOrder",
+            kraken.statistics().last_nonce,
+            "interrupted while it was under way; 'sealane orders --resolve' finds out",
+            client_order_id=str(order["client_order_id"]),
+        ) from None
 
 
 def _fields(words: list[str]) -> dict[str, str]:

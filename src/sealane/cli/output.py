@@ -79,6 +79,8 @@ def told_errors(as_json: bool) -> Iterator[None]:
             document = {"kind": type(error).__name__, "message": str(error)}
             if isinstance(error, Refused):
                 document["errors"] = list(error.errors)  # type: ignore[assignment]
+            if isinstance(error, InDoubt) and error.client_order_id:
+                document["client_order_id"] = error.client_order_id
             print_json({"error": document})
         diagnostics.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind)))

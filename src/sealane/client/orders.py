@@ -30,12 +30,13 @@ from sealane.core.order import (
     amount,
     checked_id,
     digest_of,
+    no_float,
     order_fields,
 )
 from sealane.core.placing import Order
 from sealane.core.resolving import exactly_once, resolve
 from sealane.errors import InDoubt, Refused, SettingsError
-from sealane.runtime.desk import read_intent
+from sealane.runtime.desk import intent_in, read_intent
 from sealane.store.port import IntentLog
 
 DEADLINE_S = 10.0
@@ -45,7 +46,7 @@ DEADLINE_MIN_S, DEADLINE_MAX_S = 3.0, 60.0
 TIMEOUT_MAX_S = 3_600.0
 BATCH_MIN, BATCH_MAX, CANCEL_MAX = 2, 15, 50
 USERREF_BITS = 31
-BATCHES_SEARCHED = 1_000
+KNOWN_SEARCHED = 10_000
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ class Orders:
     ) -> Flow[Amended | NotAmended]:
         """Change an order in place; ``order`` is its txid or cl_ord_id, ``changes`` in Kraken's names."""
         (by, name), name_of_this = next(iter(order.items())), str(uuid.uuid4())
-        wanted = {field: str(value) for field, value in changes.items()}
+        wanted = {field: _written(value) for field, value in changes.items()}
         params = {**order, **wanted}
         intent = self._intent(
             "AmendOrder", params, (name_of_this,), limits, changes={"order": name, "by": by, **wanted}
@@ -137,9 +138,10 @@ class Orders:
     def _validated(self, method: str, params: Mapping[str, object], client_order_id: str) -> Flow[NotPlaced]:
         try:
             yield from private_call(self._caller(), method, {**params, "validate": True})
-        except (Refused, InDoubt) as error:
-            kraken_error = ", ".join(error.errors) if isinstance(error, Refused) else None
-            return NotPlaced("Kraken refused it" if kraken_error else str(error), kraken_error, client_order_id)
+        except Refused as error:
+            return NotPlaced("Kraken refused it", ", ".join(error.errors), client_order_id)
+        except InDoubt as error:  # nothing can have been placed, whatever became of the check
+            return NotPlaced(f"Kraken could not be asked to check it: {error.detail}", None, client_order_id)
         return NotPlaced(VALIDATED, None, client_order_id)
 
     def _intent(
@@ -198,22 +200,24 @@ class Orders:
 
     def known(self, *, in_doubt: bool, limit: int) -> tuple[Intent, ...]:
         """The account's newest orders, or those in doubt."""
-        account = self._caller().account
-        names = reversed(self._log.unsettled()) if in_doubt else (name for name, _ in self._log.recent(limit))
-        found = (read_intent(self._log, name) for name in names)
-        return tuple(islice((intent for intent in found if intent and intent.account == account), limit))
+        fingerprint = self._caller().fingerprint
+        stored = list(reversed(self._log.unsettled().values())) if in_doubt else self._documents()
+        found = (intent_in(document) for document in stored)
+        mine = (intent for intent in found if intent is not None and intent.fingerprint == fingerprint)
+        return tuple(mine if in_doubt else islice(mine, limit))
+
+    def _documents(self) -> list[Mapping[str, object]]:
+        return [document for _, document in self._log.recent(KNOWN_SEARCHED)]
 
     def _known(self, client_order_id: str) -> Intent:
-        intent = read_intent(self._log, client_order_id) or self._in_a_batch(client_order_id)
+        intent = read_intent(self._log, client_order_id)
+        if intent is not None and intent.fingerprint != self._caller().fingerprint:
+            raise SettingsError(f"order {client_order_id!r} is of {intent.account}: ask with a client of that key")
         if intent is None:
             raise SettingsError(
                 f"no order {client_order_id!r} is known here: it was placed elsewhere, or long ago and forgotten"
             )
         return intent
-
-    def _in_a_batch(self, client_order_id: str) -> Intent | None:
-        found = (read_intent(self._log, name) for name, _ in self._log.recent(BATCHES_SEARCHED))
-        return next((intent for intent in found if intent and client_order_id in intent.order_ids), None)
 
     # --- cancels --------------------------------------------------------------------------------------------------
 
@@ -227,7 +231,7 @@ class Orders:
 
     def cancel_several(self, txids: Sequence[str], timeout_s: float) -> Flow[dict[str, Cancellation]]:
         """Cancel up to fifty orders in one call."""
-        if not 1 <= len(txids) <= CANCEL_MAX:
+        if isinstance(txids, str) or not 1 <= len(txids) <= CANCEL_MAX:
             raise SettingsError(f"give 1 to {CANCEL_MAX} txids, not {len(txids)}")
         return cancel_several(self._caller(), txids, self._until_ns(timeout_s))
 
@@ -266,10 +270,17 @@ def changed(volume: object, price: object, more: Mapping[str, object], names: tu
     """What an amendment or edit changes; ``names`` are Kraken's for volume and price."""
     given = zip(names, (volume, price), strict=True)
     fields: dict[str, object] = {name: amount(name, value) for name, value in given if value is not None}
-    fields |= {name: value for name, value in more.items() if value is not None}
+    for name in ("userref", "cl_ord_id", "txid", "deadline", "nonce", "validate"):
+        if name in more:
+            raise SettingsError(f"{name} cannot be given here: it is set by Sealane, or names another order")
+    fields |= {name: no_float(name, value) for name, value in more.items() if value is not None}
     if not fields:
         raise SettingsError("nothing is to be changed: give volume, price or another field")
     return fields
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def rfc3339(at_ns: int) -> str:

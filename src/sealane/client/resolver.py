@@ -57,11 +57,22 @@ class Resolver:
 
     def __init__(self, session: Resolves, log: IntentLog, fingerprint: str, turn_wait_s: float) -> None:
         self._session, self._log, self._fingerprint, self._turn_wait_s = session, log, fingerprint, turn_wait_s
+        self._is_closed = False
         _office.join(self)
 
     def close(self) -> None:
-        """Take up nothing more."""
-        _office.resolvers.discard(self)
+        """Take up nothing more, and leave what is open to whoever is there."""
+        self._is_closed = True
+        _office.leave(self)
+        self._disown()
+
+    def _disown(self) -> None:
+        """This process may live on without a client: its open intents are nobody's from here on."""
+        with suppress(NotDurable):
+            for intent_id, stored in self._log.unsettled().items():
+                mine = stored.get("owner") == self._log.owner() and stored.get("fingerprint") == self._fingerprint
+                if mine and not _office.is_under_way(self._name(intent_id)):
+                    self._log.write(intent_id, {**stored, "owner": ""}, sync=False)
 
     def take_up_all(self) -> None:
         """Take up what is unsettled with this key and whose owner is dead, or is this process with nobody at it."""
@@ -86,7 +97,12 @@ class Resolver:
             if mine:
                 _office.end(self._name(intent_id))
             if not has_ended:
-                _office.look_now()
+                self._left()
+
+    def _left(self) -> None:
+        if self._is_closed:
+            self._disown()
+        _office.look_now()
 
     def _take_up(self, intent_id: str) -> None:
         if _office.begin(self._name(intent_id)):
@@ -109,6 +125,8 @@ class Resolver:
             logger.warning("order %s stays in doubt for now: %s", intent_id, error)
         finally:
             done()
+            if self._is_closed:
+                self._disown()
 
 
 class _Office:
@@ -129,8 +147,19 @@ class _Office:
 
     def join(self, resolver: Resolver) -> None:
         """One more resolver, which looks at once."""
-        self.resolvers.add(resolver)
+        with self._mutex:
+            self.resolvers.add(resolver)
         self.look_now()
+
+    def leave(self, resolver: Resolver) -> None:
+        """One fewer."""
+        with self._mutex:
+            self.resolvers.discard(resolver)
+
+    def is_under_way(self, name: tuple[int, str]) -> bool:
+        """Whether somebody of this process is at an intent."""
+        with self._mutex:
+            return name in self._under_way
 
     def begin(self, name: tuple[int, str]) -> bool:
         """Whether an intent is this caller's from now on; False while another in this process is at it."""
@@ -138,7 +167,10 @@ class _Office:
             if name in self._under_way:
                 return False
             self._under_way.add(name)
-            return True
+            is_looking = self._looking
+        if not is_looking:  # in a forked child nobody is yet
+            self.look_now()
+        return True
 
     def end(self, name: tuple[int, str]) -> None:
         """Nobody is at an intent any more."""
@@ -158,12 +190,16 @@ class _Office:
         while True:
             look.wait(SCAN_S)
             look.clear()
-            for resolver in tuple(self.resolvers):
-                resolver.take_up_all()
             with self._mutex:
-                if not self.resolvers:
+                there = tuple(self.resolvers)
+                if not there:
                     self._looking = False
                     return
+            for resolver in there:
+                try:
+                    resolver.take_up_all()
+                except Exception:
+                    logger.exception("could not look for what the dead left")
 
 
 _office = _Office()

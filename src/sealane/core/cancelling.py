@@ -48,11 +48,12 @@ def cancel(caller: Caller, order: Mapping[str, object], until_ns: int) -> Flow[C
         return Cancelled(count, REPLAYED if doubted else ANSWERED)
     if isinstance(refusal, Unavailable):
         return NotCancelled(str(refusal))
-    if doubted and UNKNOWN in str(refusal).casefold():
-        status = yield from _status(caller, order)
-        if status in GONE:
-            return Cancelled(1, FOUND)
-        return NotCancelled(f"the order is {status or 'not known'}", ", ".join(refusal.errors))
+    if doubted:  # the one whose answer was lost may have done it, whatever the next one was told
+        try:
+            status = yield from _status(caller, order)
+        except (Unavailable, Refused) as error:
+            raise InDoubt("CancelOrder", 0, str(error)) from error
+        return _end(status, ", ".join(refusal.errors))
     return NotCancelled("Kraken refused it", ", ".join(refusal.errors))
 
 
@@ -61,6 +62,8 @@ def cancel_everything(caller: Caller, until_ns: int) -> Flow[Cancellation]:
     count, doubted, refusal = yield from _insist(caller, "CancelAll", {}, until_ns)
     if refusal is None:
         return Cancelled(count, REPLAYED if doubted else ANSWERED)
+    if doubted:
+        raise InDoubt("CancelAll", 0, str(refusal)) from refusal
     return NotCancelled(str(refusal), ", ".join(refusal.errors) if isinstance(refusal, Refused) else None)
 
 
@@ -73,14 +76,17 @@ def cancel_several(caller: Caller, txids: Sequence[str], until_ns: int) -> Flow[
     if refusal is None and count == len(txids):
         return {txid: Cancelled(1, how) for txid in txids}
     error = ", ".join(refusal.errors) if refusal is not None else None
-    ends: dict[str, Cancellation] = {}
-    for txid in txids:
-        status = yield from _status(caller, {"txid": txid})
-        if status in GONE:
-            ends[txid] = Cancelled(1, FOUND)
-        else:
-            ends[txid] = NotCancelled(f"the order is {status or 'not known'}", error)
-    return ends
+    if error is not None and not doubted and UNKNOWN not in error.casefold():
+        return {txid: NotCancelled("Kraken refused it", error) for txid in txids}
+    try:
+        rows = yield from _rows(caller, "QueryOrders", {"txid": ",".join(txids)}, "")
+    except (Unavailable, Refused) as trouble:
+        raise InDoubt("CancelOrderBatch", 0, str(trouble)) from trouble
+    return {txid: _end(str(rows.get(txid, {}).get("status", "")), error) for txid in txids}
+
+
+def _end(status: str, error: str | None) -> Cancellation:
+    return Cancelled(1, FOUND) if status in GONE else NotCancelled(f"the order is {status or 'not known'}", error)
 
 
 def _insist(
@@ -115,13 +121,22 @@ def _status(caller: Caller, order: Mapping[str, object]) -> Flow[str]:
     else:
         looks = (("OpenOrders", "open"), ("ClosedOrders", "closed"))
     for method, part in looks:
-        try:
-            result = yield from private_call(caller, method, order)
-        except Refused as refusal:
-            if UNKNOWN in str(refusal).casefold():
-                continue
-            raise
-        found = result.get(part, {}) if part and isinstance(result, Mapping) else result
-        for row in found.values() if isinstance(found, Mapping) else ():
-            return str(row.get("status", "")) if isinstance(row, Mapping) else ""
+        for row in (yield from _rows(caller, method, order, part)).values():
+            return str(row.get("status", ""))
     return ""
+
+
+def _rows(
+    caller: Caller, method: str, params: Mapping[str, object], part: str
+) -> Flow[dict[str, Mapping[str, object]]]:
+    """The orders that an answer shows, by txid; none where Kraken knows none of them."""
+    try:
+        result = yield from private_call(caller, method, params)
+    except Refused as refusal:
+        if UNKNOWN in str(refusal).casefold():
+            return {}
+        raise
+    found = result.get(part) if part and isinstance(result, Mapping) else result
+    if not isinstance(found, Mapping):
+        raise Unavailable(f"{method} answered without a list of orders")
+    return {str(txid): row for txid, row in found.items() if isinstance(row, Mapping)}

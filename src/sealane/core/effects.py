@@ -6,6 +6,7 @@ effect raised, and always runs it to its end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -40,9 +41,14 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """Take the lane's turn; answered with Entered. ``rank`` is of ``core.counter``: who goes before whom."""
+    """Take the lane's turn; answered with Entered.
+
+    ``rank`` is of ``core.counter``: who goes before whom. ``limit_s`` bounds the wait where the caller's own is
+    longer.
+    """
 
     rank: int = QUERIES
+    limit_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +167,9 @@ class KeepIntent:
 
 @dataclass(frozen=True, slots=True)
 class ReadIntent:
-    """Answered with the intent of an id, or None."""
+    """Answered with the first intent that has one of these order ids, or None."""
 
-    intent_id: str
+    order_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

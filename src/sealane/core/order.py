@@ -174,7 +174,7 @@ def order_fields(
     fields: dict[str, object] = {"type": side, "ordertype": order_type, "volume": amount("volume", volume)}
     if price is not None:
         fields["price"] = amount("price", price)
-    fields |= {name: amount(name, value) if name in AMOUNTS else value for name, value in more.items()}
+    fields |= {name: amount(name, value) if name in AMOUNTS else no_float(name, value) for name, value in more.items()}
     return fields | {"cl_ord_id": client_order_id}
 
 
@@ -204,6 +204,14 @@ def amount(name: str, value: object) -> str:
     return text
 
 
+def no_float(name: str, value: object) -> object:
+    """A further field as it was given; a float in it is refused, because it is not the number that was written."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(part, float) for part in parts):
+        raise SettingsError(f"{name} is or holds a float: give a Decimal or a str, such as Decimal('0.1')")
+    return value
+
+
 def checked_id(client_order_id: str) -> str:
     """A client order id that Kraken takes: a UUID, or up to 18 printable ASCII characters."""
     compact = client_order_id.replace("-", "")
@@ -214,6 +222,15 @@ def checked_id(client_order_id: str) -> str:
             f"client_order_id is {client_order_id!r}: give a UUID, or up to 18 ASCII characters, or leave it out"
         )
     return client_order_id
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two spellings are one id: of a UUID, dashes and capitals say nothing."""
+    return one == other or (_hex(one) == _hex(other) and len(_hex(one)) == 32)
+
+
+def _hex(name: str) -> str:
+    return name.replace("-", "").casefold()
 
 
 def digest_of(method: str, params: Mapping[str, object]) -> str:

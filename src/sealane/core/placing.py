@@ -49,8 +49,10 @@ ANSWER_MIN_S = 1.0
 REPLAY_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 """Waits before replays; the last one before all further ones."""
 
-_COPY_JUDGED = (Advice.BUSINESS, Advice.PAIR_COUNTER)
+_COPY_JUDGED = (Advice.BUSINESS,)
 """Refusals of a copy that prove that its nonce was taken: only the matching engine gives them."""
+_NO_MORE = (Advice.LOOK, Advice.LOCKOUT, Advice.THROTTLED, Advice.COUNTER, Advice.STOP)
+"""Answers to a copy after which the next one would do harm, or no good."""
 _ARRIVED = "an earlier copy had arrived"
 KNOWN = "its client order id was used before"
 TOO_LATE = "its deadline had come before it could be sent"
@@ -76,10 +78,10 @@ class Order:
         """Send it; an outcome of IN_DOUBT is to be resolved, every other one is the end."""
         intent = self.intent
         row, drafted = method_named(intent.method), self.caller.draft(intent.method, self.params)
-        left_s = (intent.deadline_ns - (yield Now())) / NS_PER_S
-        caller = replace(self.caller, patience_s=max(0.0, min(self.caller.patience_s, left_s - LEAD_S)))
-        booking = Booking(caller, transaction(intent.method, self.params), asks_window=True)
+        booking = Booking(self.caller, transaction(intent.method, self.params), asks_window=True)
         while True:
+            left_s = (intent.deadline_ns - (yield Now())) / NS_PER_S - LEAD_S
+            booking.caller = caller = replace(self.caller, patience_s=max(0.0, min(self.caller.patience_s, left_s)))
             _, verdict = yield from booked_turn(caller, row, booking, lambda turn: self._in_turn(turn, drafted))
             if not booking.may_wait(verdict):
                 return verdict
@@ -88,7 +90,7 @@ class Order:
     # --- in the turn ----------------------------------------------------------------------------------------------
 
     def _in_turn(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
-        if not turn.key.window_ns:  # nobody has asked yet whether this key's nonces guard against a second copy
+        if not turn.key.window_is_known((yield Now())):  # whether this key's nonces guard against a second copy
             nonce, verdict = yield from turn.fence()
             if turn.booking.may_wait(verdict):
                 return nonce, verdict
@@ -105,14 +107,14 @@ class Order:
         yield from turn.pace.keep()
         if not self.intent.nonce and not self.fresh:
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
-            self.known = yield ReadIntent(self.intent.id)
+            self.known = yield ReadIntent(self.intent.order_ids)
             if self.known is not None:
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
         now_ns = yield Now()
         if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
             return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
         nonce = yield Draw()
-        unguarded = bool(turn.key.nonce_window or not turn.key.window_ns)
+        unguarded = bool(turn.key.nonce_window) or not turn.key.window_is_known(now_ns)
         self.intent = self.intent.sent(nonce, now_ns, unguarded=unguarded)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
@@ -123,26 +125,28 @@ class Order:
         request, doubt = drafted.signed(nonce), None
         for copy in itertools.count():
             left_s = self._left_s((yield Now()))
+            if left_s <= 0 and doubt is None:
+                return Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
             verdict = judge((yield Exchange(replace(request, limit_s=max(ANSWER_MIN_S, left_s / 2)))))
             if doubt is None and verdict.outcome in (Outcome.ACCEPTED, Outcome.REFUSED):
                 return verdict
             if doubt is not None and (end := self._judged_copy(verdict)) is not None:
                 return end
             if verdict.outcome is not Outcome.NOT_SENT:
-                doubt = doubt or verdict
+                doubt, self.doubtful = doubt or verdict, True
             pause_s = REPLAY_PAUSES_S[min(copy, len(REPLAY_PAUSES_S) - 1)]
             again = doubt is None or not self.intent.unguarded
-            if not again or verdict.advice is Advice.LOOK or self._left_s((yield Now())) < pause_s:
+            if not again or verdict.advice in _NO_MORE or self._left_s((yield Now())) < pause_s:
                 break
             yield Sleep(pause_s)
-            if (yield LastNonce()) > nonce and doubt is not None:
+            if doubt is not None and (yield from _overtaken(nonce)):
                 break  # a bare draw may have been used with this key: the copy would prove nothing
         return doubt or verdict
 
     def _judged_copy(self, verdict: Verdict) -> Verdict | None:
         """What a replay's answer says about all copies; None where it says nothing."""
         if verdict.outcome is Outcome.ACCEPTED or verdict.advice in _COPY_JUDGED:
-            self.how = REPLAYED
+            self.how, self.doubtful = REPLAYED, False
             return verdict
         if verdict.advice is Advice.NONCE:
             return Verdict(Outcome.IN_DOUBT, Advice.LOOK, errors=verdict.errors, detail=_ARRIVED, fenced=True)
@@ -163,6 +167,15 @@ class Order:
         if fenced:
             self.intent = replace(self.intent, fenced_ns=(yield Now()))
             yield from note_intent(self.intent)
+
+
+def _overtaken(nonce: int) -> Flow[bool]:
+    """Whether a later number was drawn; where that cannot be read, it may have been."""
+    try:
+        last: int = yield LastNonce()
+    except NotDurable:
+        return True
+    return last > nonce
 
 
 def note_intent(intent: Intent) -> Flow[None]:

@@ -19,6 +19,8 @@ JUMP_S = 60
 JUMP_FACTOR = 10
 JUMPS_MAX = 3
 WINDOW_S = 600
+WINDOW_GOOD_S = 600
+"""So long what GetApiKeyInfo said of a key's nonce window is believed."""
 LOCKOUT_S = 300
 """How long a key rests after ``EGeneral:Temporary lockout``: Kraken says minutes, not how many."""
 
@@ -49,6 +51,10 @@ class KeyState:
     known_ns: int = 0
     nonce_window: int = 0
     window_ns: int = 0
+
+    def window_is_known(self, now_ns: int) -> bool:
+        """Whether Kraken said lately what the key's nonce window is: a person may change it at any time."""
+        return bool(self.window_ns) and 0 <= now_ns - self.window_ns < WINDOW_GOOD_S * NS_PER_S
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> KeyState:

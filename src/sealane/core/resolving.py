@@ -20,7 +20,7 @@ from sealane.core.cancelling import UNKNOWN
 from sealane.core.effects import Caller, Flow, Now, ReadIntent, Sleep, Tell
 from sealane.core.methods import HARMLESS
 from sealane.core.nonce import NS_PER_S
-from sealane.core.order import FOUND, Amended, End, Intent, Placed
+from sealane.core.order import FOUND, Amended, End, Intent, Placed, same_id
 from sealane.core.placing import Order, ends_of, failed, not_sent, note_intent
 from sealane.core.verdict import Outcome
 from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SealaneError, SettingsError, Unavailable
@@ -29,6 +29,11 @@ LOOK_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Waits between looks; the last one between all further ones."""
 RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Waits while Kraken cannot be asked."""
+_PARTS = {"OpenOrders": "open", "ClosedOrders": "closed"}
+"""Under which name an answer has its orders."""
+AMEND_WINDOW_S = 30
+AMEND_AMOUNTS = ("order_qty", "display_qty", "limit_price", "trigger_price")
+DENIED = "permission denied"
 CLOCKS_DIFFER_S = 300
 """An order of the same client order id that is this much older than the intent is another one."""
 NOT_FOUND = "it did not reach Kraken before its key was fenced"
@@ -42,12 +47,12 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
     """
     try:
         verdict = yield from order.place()
-    except (Unavailable, Refused) as error:
-        if order.doubtful:
-            raise
-        return (yield from _not_sent(order, error, lag_s, until_ns))
     except SealaneError as error:
-        if order.intent.nonce and not order.doubtful:  # every attempt so far was refused
+        if order.doubtful:  # no other error may say that nothing was sent
+            raise _in_doubt(order.intent, error) from error
+        if isinstance(error, (Unavailable, Refused)):
+            return (yield from _not_sent(order, error, lag_s, until_ns))
+        if order.intent.nonce:  # every attempt so far was refused
             yield from _ended(order, failed(order.intent, str(error)))
         raise
     if order.known is not None:
@@ -56,12 +61,19 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
         ends = yield from _ended(order, ends_of(order, verdict))
         if order.intent.settled:
             return ends
-    return (yield from resolve(order.caller, order.intent, lag_s, until_ns)).ends
+    try:
+        return (yield from resolve(order.caller, order.intent, lag_s, until_ns, is_own=True)).ends
+    except SettingsError as error:  # the client was closed meanwhile
+        raise _in_doubt(order.intent, error) from error
+
+
+def _in_doubt(intent: Intent, error: SealaneError) -> InDoubt:
+    return InDoubt(intent.method, intent.nonce, str(error), client_order_id=intent.id)
 
 
 def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """Nothing was sent this time; what was sent under its id before has an end of its own."""
-    known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.id))
+    known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.order_ids))
     if known is not None:
         return (yield from _again(order, known, lag_s, until_ns))
     return (yield from _ended(order, not_sent(order, error)))
@@ -76,95 +88,91 @@ def _ended(order: Order, ends: Mapping[str, End]) -> Flow[Mapping[str, End]]:
 
 def _again(order: Order, known: Intent, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """The same order was asked for before: it has one end."""
-    if known.digest != order.intent.digest:
+    if (known.fingerprint, known.digest) != (order.intent.fingerprint, order.intent.digest):
         raise SettingsError(
-            f"client_order_id {known.id} belongs to another order that was sent before: give each order one of its own"
+            f"client_order_id {known.id} belongs to another order that was sent before, of {known.account}: "
+            "give each order of each account one of its own"
         )
     if not known.settled:
         known = yield from resolve(order.caller, known, lag_s, until_ns)
     return known.ends
 
 
-def resolve(caller: Caller, intent: Intent, lag_s: float, until_ns: int | None) -> Flow[Intent]:
+def resolve(
+    caller: Caller, intent: Intent, lag_s: float, until_ns: int | None, *, is_own: bool = False
+) -> Flow[Intent]:
     """Find out what became of an order in doubt; the intent with all its ends, stored.
 
-    ``lag_s`` is how long Kraken may take to show an order. Raises InDoubt where that is not known by ``until_ns``.
+    ``lag_s`` is how long Kraken may take to show an order. ``is_own``: whoever sent it has handed it over; else it may
+    still be about to send it, and only its deadline says that it will not. Raises InDoubt where the end is not known by
+    ``until_ns``.
     """
+    if caller.fingerprint != intent.fingerprint:
+        raise SettingsError(f"order {intent.id} is of {intent.account} and its key: ask with a client of that key")
     if not intent.fenced_ns:
         yield from _ask(caller, intent, HARMLESS, {}, until_ns)
         intent = replace(intent, fenced_ns=(yield Now()))
         yield from note_intent(intent)
+    waited_s = 0.0  # in this process: a clock that leaps is no time that passed
     for looks in itertools.count(1):
         asked_ns = yield Now()
-        intent = intent.with_ends((yield from _look(caller, intent, until_ns)))
-        ended_ns = max(intent.fenced_ns, intent.deadline_ns if intent.unguarded else 0)
-        if asked_ns - ended_ns > lag_s * NS_PER_S:
+        guarded = is_own and not intent.unguarded
+        over_ns = asked_ns - max(intent.fenced_ns, 0 if guarded else intent.deadline_ns)
+        is_last = over_ns > lag_s * NS_PER_S and waited_s >= lag_s
+        intent = intent.with_ends((yield from _look(caller, intent, until_ns, each=is_last)))
+        if is_last:
             intent = intent.with_ends(failed(intent, NOT_FOUND))
+        if not is_own and (other := (yield from _other_word(intent))) is not None:
+            return (yield from resolve(caller, other, lag_s, until_ns)) if not other.settled else other
         if intent.settled:
             yield from note_intent(intent)
             yield Tell(events.DoubtResolved(intent.account, intent.method, intent.id, looks))
             break
-        yield from _wait(intent, _nth(LOOK_PAUSES_S, looks - 1), (yield Now()), until_ns, "not seen yet")
+        pause_s = _nth(LOOK_PAUSES_S, looks - 1)
+        yield from _wait(intent, pause_s, (yield Now()), until_ns, "not seen yet")
+        waited_s += pause_s
     return intent
+
+
+def _other_word(intent: Intent) -> Flow[Intent | None]:
+    """What its sender stored about it meanwhile: its end, or another attempt. None where nothing changed."""
+    known: Intent | None = yield ReadIntent((intent.id,))
+    changed = known is not None and (known.settled or known.nonce != intent.nonce)
+    return known if changed else None
 
 
 def _nth(pauses_s: tuple[float, ...], number: int) -> float:
     return pauses_s[min(number, len(pauses_s) - 1)]
 
 
-def _look(caller: Caller, intent: Intent, until_ns: int | None) -> Flow[dict[str, End]]:
-    """One look for every order whose end is not known."""
+def _look(caller: Caller, intent: Intent, until_ns: int | None, *, each: bool) -> Flow[dict[str, End]]:
+    """One look for every order whose end is not known; those of a batch together, but for the last look."""
+    if intent.changes:
+        return (yield from _look_at_amends(caller, intent, until_ns))
+    missing = [name for name in intent.order_ids if name not in intent.ends]
+    asked = [missing] if len(missing) > 1 and not each else [[name] for name in missing]
     found: dict[str, End] = {}
-    for name in intent.order_ids:
-        if name in intent.ends:
-            continue
-        for method, params, part in _questions(intent, name):
-            result = yield from _ask(caller, intent, method, params, until_ns)
-            if (end := _found(intent, name, result, part)) is not None:
-                found[name] = end
+    for names in asked:
+        filters = {intent.found_by: names[0]} if len(names) == 1 else {}
+        for method in ("ClosedOrders", "OpenOrders") if intent.market else ("OpenOrders", "ClosedOrders"):
+            rows = yield from _ask(caller, intent, method, filters, until_ns)
+            found |= _placed(intent, names, rows)
+            if set(found) >= set(names):
                 break
     return found
 
 
-def _questions(intent: Intent, name: str) -> tuple[tuple[str, Mapping[str, object], str], ...]:
-    """What to ask, with which parameters, and under which name the answer has its orders ("" for all of it)."""
-    by, sought = intent.changes.get("by", intent.found_by), intent.changes.get("order", name)
-    if by == "txid":
-        return (("QueryOrders", {by: sought}, ""),)
-    among_open, among_closed = ("OpenOrders", {by: sought}, "open"), ("ClosedOrders", {by: sought}, "closed")
-    return (among_closed, among_open) if intent.market else (among_open, among_closed)
-
-
-def _found(intent: Intent, name: str, result: object, part: str) -> End | None:
-    """The end that a list of orders shows, None where it does not show the order."""
-    rows = result.get(part) if part and isinstance(result, Mapping) else result
-    for txid, row in rows.items() if isinstance(rows, Mapping) else ():
-        if not isinstance(row, Mapping):
+def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dict[str, End]:
+    """Which of these orders a list shows."""
+    found: dict[str, End] = {}
+    for txid, row in rows.items():
+        if not isinstance(row, Mapping) or _is_older(intent, row):
             continue
-        if intent.changes:
-            if _is_amended(intent.changes, txid, row):
-                return Amended(intent.changes["order"], FOUND)
-        elif str(row.get(intent.found_by)) == name and not _is_older(intent, row):
-            described = row.get("descr")
-            return Placed(txid, name, str(described.get("order", "")) if isinstance(described, Mapping) else "", FOUND)
-    return None
-
-
-def _is_amended(changes: Mapping[str, str], txid: str, row: Mapping[str, object]) -> bool:
-    """Whether it is the order, and shows what was asked for."""
-    if changes["order"] not in (txid, row.get("cl_ord_id")):
-        return False
-    described = row.get("descr")
-    price = described.get("price") if isinstance(described, Mapping) else None
-    shown = {"order_qty": row.get("vol"), "limit_price": price}
-    return all(_same(shown[name], text) for name, text in changes.items() if name in shown)
-
-
-def _same(shown: object, asked: str) -> bool:
-    try:
-        return Decimal(str(shown)) == Decimal(asked)
-    except InvalidOperation:
-        return False
+        described = row.get("descr")
+        descr = str(described.get("order", "")) if isinstance(described, Mapping) else ""
+        shown = str(row.get(intent.found_by))
+        found |= {name: Placed(txid, name, descr, FOUND) for name in names if same_id(shown, name)}
+    return found
 
 
 def _is_older(intent: Intent, row: Mapping[str, object]) -> bool:
@@ -172,18 +180,67 @@ def _is_older(intent: Intent, row: Mapping[str, object]) -> bool:
     return isinstance(opened_s, (int, float)) and opened_s < intent.sent_ns / NS_PER_S - CLOCKS_DIFFER_S
 
 
+def _look_at_amends(caller: Caller, intent: Intent, until_ns: int | None) -> Flow[dict[str, End]]:
+    """Whether the order's list of amendments shows this one."""
+    order = txid = intent.changes["order"]
+    if intent.changes["by"] != "txid":
+        for method in ("OpenOrders", "ClosedOrders"):
+            rows = yield from _ask(caller, intent, method, {"cl_ord_id": order}, until_ns)
+            txid = next(iter(rows), txid)
+            if rows:
+                break
+    amends = yield from _ask(caller, intent, "OrderAmends", {"order_id": txid}, until_ns)
+    listed = amends.get("amends")
+    made = [row for row in listed if isinstance(row, Mapping)] if isinstance(listed, list) else []
+    if any(_is_this_amend(intent, row) for row in made):
+        return {name: Amended(order, FOUND) for name in intent.order_ids}
+    return {}
+
+
+def _is_this_amend(intent: Intent, row: Mapping[str, object]) -> bool:
+    """Made by a user about when this one was sent, with the same amounts; what is relative shows only by its time."""
+    at_ns = row.get("timestamp")
+    if row.get("amend_type") == "original" or not isinstance(at_ns, int):
+        return False
+    if not intent.sent_ns - AMEND_WINDOW_S * NS_PER_S <= at_ns <= intent.deadline_ns + AMEND_WINDOW_S * NS_PER_S:
+        return False
+    return all(_agrees(row.get(name), intent.changes[name]) for name in AMEND_AMOUNTS if name in intent.changes)
+
+
+def _agrees(shown: object, asked: str) -> bool:
+    try:
+        wanted = Decimal(asked)
+    except InvalidOperation:
+        return True
+    relative = asked.startswith(("+", "-", "#"))
+    try:
+        return relative or Decimal(str(shown)) == wanted
+    except InvalidOperation:
+        return False
+
+
 def _ask(
     caller: Caller, intent: Intent, method: str, params: Mapping[str, object], until_ns: int | None
-) -> Flow[object]:
-    """A call that is repeated while Kraken cannot be asked, until ``until_ns``."""
+) -> Flow[Mapping[str, object]]:
+    """What a call answers, repeated while Kraken cannot be asked; of a list of orders the list itself."""
     tries = 0
     while True:
         try:
-            return (yield from private_call(caller, method, params))
-        except (Unavailable, Refused, Quarantined, NotDurable) as error:
-            if isinstance(error, Refused) and UNKNOWN in str(error).casefold():
-                return None
-            yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, str(error))
+            result = yield from private_call(caller, method, params)
+            rows = result.get(_PARTS[method]) if method in _PARTS and isinstance(result, Mapping) else result
+            if isinstance(rows, Mapping):
+                return rows
+            trouble = f"{method} answered without what it was asked for"
+        except Refused as refusal:
+            if UNKNOWN in str(refusal).casefold():
+                return {}
+            denied = DENIED in str(refusal).casefold()
+            trouble = (
+                f"{refusal}. Give the key the permissions to query open and closed orders" if denied else str(refusal)
+            )
+        except (Unavailable, Quarantined, NotDurable) as error:
+            trouble = str(error)
+        yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, trouble)
         tries += 1
 
 

@@ -104,7 +104,8 @@ class Booking:
             self._notes = yield Recall(self.caller.account, self.call.recalls)
         if method_named(self.call.method).write:
             key = yield LoadKey(self.caller.fingerprint)
-            self._fences = int(key.fence_due or (self.asks_window and not key.window_ns))
+            asks = self.asks_window and not key.window_is_known((yield Now()))
+            self._fences = int(key.fence_due or asks)
         now_ns = yield Now()
         self._until_ns = self._until_ns or now_ns + int(self.caller.patience_s * NS_PER_S)
 

@@ -149,7 +149,7 @@ def take_turn(
 
     Returns None where Kraken took back the room that the call had found while it waited for its turn.
     """
-    entered = yield Enter(booking.call.rank)
+    entered = yield Enter(booking.call.rank, caller.patience_s)
     try:
         yield from _tidy(entered)
         if (yield from booking.is_outdated()):

@@ -107,10 +107,19 @@ class Desk:
             document["owner"] = self.intents.owner()
         self.intents.write(intent.id, document, sync=effect.sync)
 
+    def read_intent(self, order_ids: tuple[str, ...]) -> Intent | None:
+        """The first intent that one of these orders belongs to."""
+        found = (read_intent(self.intents, name) for name in order_ids)
+        return next((intent for intent in found if intent is not None), None)
 
-def read_intent(log: IntentLog, intent_id: str) -> Intent | None:
-    """The intent of an id; None where there is none that can be read."""
-    stored = log.read(intent_id)
+
+def read_intent(log: IntentLog, order_id: str) -> Intent | None:
+    """The intent of an order; None where there is none that can be read."""
+    return intent_in(log.read(order_id))
+
+
+def intent_in(stored: Mapping[str, object] | None) -> Intent | None:
+    """The intent that a document holds."""
     try:
         return None if stored is None else Intent.loaded(stored)
     except ValueError:
@@ -132,7 +141,7 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Recall: lambda desk, effect: desk.recall(effect),
     effects.Remember: lambda desk, effect: desk.remember(effect),
     effects.KeepIntent: lambda desk, effect: desk.keep_intent(effect),
-    effects.ReadIntent: lambda desk, effect: read_intent(desk.intents, effect.intent_id),
+    effects.ReadIntent: lambda desk, effect: desk.read_intent(effect.order_ids),
     effects.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 

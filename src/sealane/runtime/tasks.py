@@ -99,7 +99,7 @@ async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s:
     if isinstance(effect, effects.Sleep):
         return await asyncio.sleep(effect.seconds)
     if isinstance(effect, effects.Enter) and isinstance(desk, Desk):
-        await enter(desk.lane, desk.owner, turn_wait_s, effect.rank)
+        await enter(desk.lane, desk.owner, min(turn_wait_s, effect.limit_s), effect.rank)
         return desk.entered()
     return desk.perform(effect)
 

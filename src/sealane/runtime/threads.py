@@ -72,6 +72,6 @@ def _perform(effect: effects.Effect, desk: Desk | PublicDesk, transport: Transpo
     if isinstance(effect, effects.Sleep):
         return time.sleep(effect.seconds)
     if isinstance(effect, effects.Enter) and isinstance(desk, Desk):
-        enter(desk.lane, desk.owner, turn_wait_s, effect.rank)
+        enter(desk.lane, desk.owner, min(turn_wait_s, effect.limit_s), effect.rank)
         return desk.entered()
     return desk.perform(effect)

@@ -29,6 +29,7 @@ class Intent:
     intent_id: str
     text: str
     settled: bool
+    others: tuple[str, ...] = ()
 
     def line(self) -> bytes:
         """As one line of a log: what ``intent_in`` reads."""
@@ -44,7 +45,7 @@ def intent_in(text: bytes) -> Intent | None:
     """The intent that a line of a log holds, None where it holds none."""
     try:
         intent_id, document = json.loads(text)
-        return Intent(str(intent_id), _encode(document), document.get("settled") is True)
+        return Intent(str(intent_id), _encode(document), document.get("settled") is True, _others(document))
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -59,7 +60,13 @@ def intent_of(intent_id: str, document: Mapping[str, object]) -> Intent:
         raise SettingsError(f"the intent {intent_id} is no plain JSON: {error}") from error
     if len(text) > DOCUMENT_BYTES_MAX:
         raise SettingsError(f"the intent {intent_id} has {len(text)} bytes: {DOCUMENT_BYTES_MAX} is the most")
-    return Intent(intent_id, text, document.get("settled") is True)
+    return Intent(intent_id, text, document.get("settled") is True, _others(document))
+
+
+def _others(document: Mapping[str, object]) -> tuple[str, ...]:
+    """The further names under which a document is asked for: the orders of a batch but its first."""
+    names = document.get("order_ids")
+    return tuple(map(str, names[1:])) if isinstance(names, (list, tuple)) else ()
 
 
 class Intents:
@@ -68,6 +75,7 @@ class Intents:
     def __init__(self) -> None:
         self.unsettled_count = 0
         self._latest: dict[str, Intent] = {}
+        self._batch_of: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Intent]:
         return iter(self._latest.values())
@@ -82,10 +90,11 @@ class Intents:
         if before is not None and (intent.settled or before.settled):
             del self._latest[intent.intent_id]
         self._latest[intent.intent_id] = intent
+        self._batch_of.update(dict.fromkeys(intent.others, intent.intent_id))
 
     def read(self, intent_id: str) -> dict[str, object] | None:
         """See ``port.IntentLog``."""
-        found = self._latest.get(intent_id)
+        found = self._latest.get(intent_id) or self._latest.get(self._batch_of.get(intent_id, ""))
         return found.document() if found else None
 
     def unsettled(self) -> dict[str, Mapping[str, object]]:

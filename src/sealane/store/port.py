@@ -139,7 +139,10 @@ class IntentLog(Protocol):
         """
 
     def read(self, intent_id: str) -> Mapping[str, object] | None:
-        """The latest document of an id, None for none."""
+        """The latest document of an id, None for none.
+
+        A document is also found by the further names that it lists in ``order_ids``.
+        """
 
     def unsettled(self) -> dict[str, Mapping[str, object]]:
         """The latest document of each id that is not settled, oldest first."""
