@@ -40,6 +40,7 @@ from sealane.simulator.facts import Switches
 from sealane.simulator.fault_fields import ControlError
 from sealane.simulator.probe import Direct, Probe
 from sealane.simulator.server import Simulator, serve
+from sealane.simulator.switching import read_words
 
 __all__ = [
     "AuditFailed",
@@ -51,5 +52,6 @@ __all__ = [
     "SimAccount",
     "Simulator",
     "Switches",
+    "read_words",
     "serve",
 ]
