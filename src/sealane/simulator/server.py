@@ -243,8 +243,13 @@ class Simulator:
         return self.control.set_time({"real": True})
 
     def direct(self, account: int | SimAccount = 0) -> Direct:
-        """A client without a socket, also of a simulator that was not started: an account, or its place."""
-        return Direct(self.site.handle, self.accounts[account] if isinstance(account, int) else account)
+        """A client without a socket, also of a simulator that was not started: an account, or its place.
+
+        Its nonces count from one above the highest that the key has used by now.
+        """
+        used_by = self.accounts[account] if isinstance(account, int) else account
+        known = self.exchange.accounts.get(used_by.name)
+        return Direct(self.site.handle, used_by, first_nonce=1 if known is None else known.highest_nonce + 1)
 
     def audit(self) -> None:
         """Judge the simulator itself: AuditFailed (an AssertionError) lists what it did wrong by its own rules."""
