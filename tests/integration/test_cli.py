@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,41 @@ def test_sim_tells_its_url_and_keys_first_and_ends_on_a_signal():
         process.kill()
         process.stdout.close()
         process.wait(LIMIT_S)
+
+
+def test_sim_takes_switches_and_a_frozen_clock_and_keeps_them(tmp_path):
+    def ask(*options):
+        command = [*SEALANE, "sim", "--port", "0", "--state", str(tmp_path / "kept.json"), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            with urllib.request.urlopen(f"{url}/sim/switches", timeout=LIMIT_S) as answer:
+                switches = json.load(answer)
+            now = as_json("call", "Time", "--public", KRAKEN_SPOT_URL=url)["unixtime"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT_S) == 0
+            return switches["history_cost"], switches["validate_counts"], now
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait(LIMIT_S)
+
+    frozen = ("--clock", "frozen", "--start", "2027-01-15T08:00:00Z")
+    assert ask("--switch", "history_cost=2", *frozen) == (2, True, 1_800_000_000)
+    assert ask("--switch", "validate_counts=false") == (2, False, 1_800_000_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--switch", "history_costs=2"), "history_costs"),
+        (("--switch", "validate_counts=maybe"), "give true or false"),
+        (("--clock", "frozen", "--start", "noon"), "'noon' is no time"),
+        (("--start", "2027-01-15T08:00:00Z"), "frozen clock only"),
+    ],
+)
+def test_sim_refuses_what_it_cannot_take(options, said):
+    assert said in " ".join(sealane("sim", "--port", "0", *options, code=2).stderr.split())
 
 
 def test_the_demo_ends_with_one_line_of_json_and_no_refusal():

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ from kraken.spot import Market, SpotAsyncClient, SpotClient, Trade, User
 from sealane import Kraken, SettingsError, Unavailable
 from sealane.client.settings import Settings
 from sealane.global_nonce import GlobalKrakenNonceManager
-from sealane.plugins import guard
+from sealane.plugins import families, guard
 from sealane.runtime import lanes, threads
 from sealane.simulator import Simulator
 from sealane.store import open_store
@@ -420,6 +421,62 @@ def test_a_version_that_lacks_what_is_hooked(sim: Simulator) -> None:
         guard(Newer(settings(sim)))
     with pytest.raises(SettingsError, match=r"Other \(version 3.*request"):
         guard(Other("k", "c2VjcmV0"))
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "tried"),
+    [
+        ("ccxt", "4.5.91", "4.4.30 to 4.5.90"),
+        ("ccxt", "4.4.9", "4.4.30 to 4.5.90"),
+        ("ccxt", "5.0.0b1", "4.4.30 to 4.5.90"),
+        ("krakenex", "2.3", "2.1.0 to 2.2.2"),
+        ("kraken", "4.0.0", "3.1.0 to 3.5.1"),
+    ],
+)
+def test_a_version_that_was_never_tried_is_told_once(
+    sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    library: str,
+    version: str,
+    tried: str,
+) -> None:
+    account = sim.accounts[0]
+    make: dict[str, Callable[[], Any]] = {
+        "ccxt": lambda: ccxt.kraken(settings(sim)),
+        "krakenex": lambda: krakenex.API(account.api_key, account.api_secret),
+        "kraken": lambda: User(account.api_key, account.api_secret, url=sim.url),
+    }
+    monkeypatch.setattr(families, "_told", set())
+    monkeypatch.setattr(sys.modules[library], "__version__", version, raising=False)
+    for _ in range(2):
+        guard(make[library]())
+    (record,) = [record for record in caplog.records if record.name == "sealane.guard"]
+    name = {"kraken": "python-kraken-sdk"}.get(library, library)
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"{name} {version} is outside of what the guard was tried with, {tried}:")
+    monkeypatch.setattr(sys.modules[library], "__version__", "9.9.9", raising=False)
+    guard(make[library]())
+    assert len([record for record in caplog.records if record.name == "sealane.guard"]) == 2
+
+
+def test_versions_within_what_was_tried_are_guarded_without_a_word(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(families, "_told", set())
+    for version in ("4.4.30", "4.4.100", "4.5.90", "4.5"):
+        monkeypatch.setattr(ccxt, "__version__", version)
+        guard(ccxt.kraken(settings(sim)))
+    assert [record for record in caplog.records if record.name == "sealane.guard"] == []
+
+
+def test_the_page_names_what_was_tried_and_the_suite_runs_the_newest() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "guard.md").read_text()
+    locked = {package["name"]: package for package in tomllib.loads((root / "uv.lock").read_text())["package"]}
+    for library, (oldest, newest) in families.TRIED.items():
+        assert f"| {oldest}, {newest} |" in page
+        assert locked[library]["version"] == newest
 
 
 def test_no_client_is_imported() -> None:

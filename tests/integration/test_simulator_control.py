@@ -172,7 +172,17 @@ def test_reset_is_a_new_start_with_the_same_keys(kraken: Simulator, probe: Probe
     assert probe.private("AddOrder", nonce=5, **place) == first
 
 
-@pytest.mark.parametrize("verb_and_path", ["GET /sim/", "GET /sim/nothing", "PUT /sim/faults", "GET /sim/reset"])
+def test_the_root_lists_every_call_that_there_is(kraken: Simulator, probe: Probe) -> None:
+    status, document = probe.control("GET", "/sim/")
+    assert (status, probe.control("GET", "/sim")) == (200, (200, document))
+    listed = [(call["method"], call["path"]) for call in document["calls"]]
+    assert sorted(listed) == sorted(kraken.control.routes())
+    assert all(call["does"] for call in document["calls"])
+
+
+@pytest.mark.parametrize(
+    "verb_and_path", ["GET /sim/nothing", "PUT /sim/faults", "GET /sim/reset", "GET /sim/accounts/MASTER", "PUT /sim"]
+)
 def test_other_control_paths_are_not_found(probe: Probe, verb_and_path: str) -> None:
     verb, path = verb_and_path.split()
     assert probe.control(verb, path)[0] == 404

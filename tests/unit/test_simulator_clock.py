@@ -1,5 +1,7 @@
 """Time that is frozen, moved and real, and what is planned by it."""
 
+from typing import Any
+
 import pytest
 
 from sealane.simulator import Clock, ControlError, Probe, Simulator
@@ -94,9 +96,14 @@ def test_time_over_http() -> None:
             "ahead_s": 60.0,
         }
         assert probe.control("POST", "/sim/time", {"freeze": True})[1]["mode"] == "frozen"
-        for wrong in ({}, {"advance_s": -1}, {"advance_s": "1"}, {"freeze": False}, {"real": True, "freeze": True}):
+        for wrong in ({}, {"advance_s": "1"}, {"freeze": False}, {"real": True, "freeze": True}):
             status, document = probe.control("POST", "/sim/time", wrong)
             assert (status, document["error"][:16]) == (400, "time: give one o")
+        for far in (-1, 1e9):
+            status, document = probe.control("POST", "/sim/time", {"advance_s": far})
+            wanted = f"advance_s: {far} is out of range; give seconds from 0 to 316224000 (10 years)"
+            assert (status, document) == (400, {"error": wanted})
+        assert probe.control("GET", "/sim/time")[1]["mode"] == "frozen"
 
 
 def test_the_python_side_of_it() -> None:
@@ -111,3 +118,60 @@ def test_the_python_side_of_it() -> None:
         simulator.exchange.pass_time(-1)
     with pytest.raises(ValueError, match="clock must be real, frozen"):
         Simulator(clock="stopped")
+
+
+def test_a_frozen_clock_starts_at_a_time_that_is_known() -> None:
+    def starts(**settings: Any) -> str:
+        return str(Simulator(**settings).control.time()["now"])
+
+    assert starts(clock="frozen") == "2026-01-01T00:00:00Z"
+    assert starts(clock="frozen", start="2027-02-03T04:05:06+01:00") == "2027-02-03T03:05:06Z"
+    exact = Simulator(clock="frozen", start="2027-02-03T04:05:06.789001Z").exchange.clock.now_ns()
+    assert exact % NS == 789_001_000
+    assert starts(clock="frozen", start="now") > "2026-11"
+    for settings, said in (
+        ({"clock": "frozen", "start": "tomorrow"}, "start: 'tomorrow' is no time"),
+        ({"clock": "frozen", "start": "2027-02-03T04:05:06"}, "start: '2027-02-03T04:05:06' is no time"),
+        ({"clock": "frozen", "start": "1969-12-31T00:00:00Z"}, "start: '1969-12-31T00:00:00Z' is no time"),
+        ({"start": "2027-02-03T04:05:06Z"}, "start is for a frozen clock only"),
+        ({"clock": Clock(), "start": "2027-02-03T04:05:06Z"}, "start is for clock='frozen' only"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Simulator(**settings)  # type: ignore[arg-type]
+
+
+def run_of(seed: int) -> list[bytes]:
+    """The bodies of one run's answers, over HTTP and with much in them that tells the time."""
+    with Simulator(seed=seed, clock="frozen", tier="pro", volatility=0.0005) as kraken:
+        with Probe(kraken.url, kraken.accounts[0]) as probe:
+            bodies = []
+
+            def private(method: str, **fields: Any) -> None:
+                body, headers, path = probe.signed(method, **fields)
+                bodies.append(probe.send("POST", path, body, headers)[1])
+
+            bodies.append(probe.send("GET", "/0/public/Time")[1])
+            private("AddOrder", **ORDER)
+            private("AddOrder", **(ORDER | {"ordertype": "market"}))
+            probe.control("POST", "/sim/time", {"advance_s": 12.5})
+            for method in ("OpenOrders", "ClosedOrders", "TradesHistory", "Ledgers", "Balance", "GetApiKeyInfo"):
+                private(method)
+            private("CancelAllOrdersAfter", timeout=60)
+            calls = (
+                "Trades?pair=XBTUSD",
+                "OHLC?pair=XBTUSD",
+                "Spread?pair=XBTUSD",
+                "Depth?pair=XBTUSD",
+                "SystemStatus",
+            )
+            bodies += [probe.send("GET", f"/0/public/{call}")[1] for call in calls]
+            bodies.append(probe.send("GET", "/sim/state")[1])
+        return bodies
+
+
+def test_two_runs_of_one_seed_on_a_frozen_clock_answer_the_same_bytes() -> None:
+    first = run_of(7)
+    assert run_of(7) == first
+    assert b'"unixtime":1767225600' in first[0]
+    assert all(b'"error":[]' in body for body in first[:-1])
+    assert [one == other for one, other in zip(first, run_of(8), strict=True)].count(False) > 5

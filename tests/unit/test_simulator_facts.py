@@ -79,13 +79,12 @@ def test_the_page_lists_every_switch_with_its_default() -> None:
 
 
 def test_the_page_lists_every_kind_of_fault_and_every_control_call() -> None:
-    from sealane.simulator import control, fault_fields
+    from sealane.simulator import fault_fields
+    from sealane.simulator.control_calls import CONTROL_CALLS
 
     page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     fields = fault_fields.COMMON.union(*fault_fields.KINDS.values()) - {"kind"}
     assert [
         name for name in (*fault_fields.KINDS, *sorted(fields)) if f"`{name}`" not in page and f'"{name}"' not in page
     ] == []
-    calls = re.findall(r"^    (GET|POST|DELETE) +(/sim/[\w<>/]+)", control.__doc__ or "", re.MULTILINE)
-    assert len(calls) == 16
-    assert [call for call in calls if " ".join(call) not in page] == []
+    assert [call for call in CONTROL_CALLS if f"`{call.method} {call.path}" not in page] == []

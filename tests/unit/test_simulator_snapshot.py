@@ -227,9 +227,12 @@ def test_an_order_is_one_thing_after_loading() -> None:
     assert simulator.state()["accounts"]["MASTER"]["open_orders"] == 1
 
 
-def test_the_switches_are_those_of_the_simulator_that_loads() -> None:
-    loaded = Simulator(switches=Switches(empty_balance_has_result=False, history_cost=2))
-    loaded.control.restore(Simulator(tier="pro", clock="frozen").control.snapshot())
+def test_the_switches_are_those_that_were_saved() -> None:
+    saved = Simulator(tier="pro", clock="frozen", switches=Switches(history_cost=2))
+    saved.set_switches(empty_balance_has_result=False)
+    loaded = Simulator(switches=Switches(window_allows_replay=False))
+    loaded.control.restore(json.loads(json.dumps(saved.control.snapshot())))
+    assert loaded.switches() == Switches(history_cost=2, empty_balance_has_result=False)
     loaded.update_account("MASTER", balances={})
     assert "result" not in loaded.direct().private("Balance")
     loaded.direct().private("ClosedOrders", nonce=5)
@@ -242,7 +245,9 @@ def test_a_snapshot_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     document = simulator.control.snapshot()
     damaged = json.loads(json.dumps(document))
     damaged["state"]["fields"]["market"] = 5
-    for wrong in ({}, document | {"sealane_simulator": 9}, of(5), damaged):
+    switched = json.loads(json.dumps(document))
+    switched["state"]["fields"]["limits"]["fields"]["switches"]["fields"]["lockout_s"] = "long"
+    for wrong in ({}, document | {"sealane_simulator": 9}, of(5), damaged, switched):
         assert client.control("POST", "/sim/snapshot", wrong)[0] == 400
     (tmp_path / "x").write_text("{")
     with pytest.raises(ControlError, match="is not JSON"):

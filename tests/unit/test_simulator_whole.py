@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sealane.simulator import Clock, Simulator, Switches
+from sealane.simulator import Clock, Probe, Simulator, Switches
 from sealane.simulator.touches import Touch, touches
 
 NS = 10**9
@@ -297,6 +297,29 @@ def test_a_hidden_order_is_not_shown_until_its_time() -> None:
     assert client.private("OpenOrders")["result"]["open"] == {}
     simulator.advance(30)
     assert list(client.private("OpenOrders")["result"]["open"]) == [txid]
+
+
+def test_a_cancel_finds_a_hidden_order_by_its_txid() -> None:
+    simulator = Simulator(clock="frozen")
+    client = simulator.direct()
+    simulator.add_fault("hidden", hidden_s=30.0)
+    placed = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.1", "price": "25000"}
+    (txid,) = client.private("AddOrder", **placed)["result"]["txid"]
+    assert client.private("QueryOrders", txid=txid)["error"] == ["EOrder:Unknown order"]
+    assert client.private("CancelOrder", txid=txid)["result"] == {"count": 1}
+
+
+def test_a_client_may_go_on_with_a_key_that_was_used() -> None:
+    saved, loaded = Simulator(accounts=2), Simulator(accounts=2)
+    saved.direct().private("Balance", nonce=900)
+    loaded.control.restore(saved.control.snapshot())
+    assert loaded.direct().private("Balance")["error"] == []
+    assert loaded.direct().next_nonce == 902
+    assert loaded.direct(1).next_nonce == 1
+    with loaded, Probe(loaded.url, loaded.accounts[0], first_nonce=902) as probe:
+        assert probe.private("Balance")["error"] == []
+    with loaded, Probe(loaded.url, loaded.accounts[0]) as probe:
+        assert probe.private("Balance")["error"] == ["EAPI:Invalid nonce"]
 
 
 def test_a_hidden_fill_is_in_no_look_up_until_its_time() -> None:

@@ -12,6 +12,13 @@ from sealane.cli.output import JsonFlag, diagnostics, told_errors
 from sealane.errors import SettingsError
 
 
+class ClockMode(StrEnum):
+    """What the simulator goes by."""
+
+    REAL = "real"
+    FROZEN = "frozen"
+
+
 class Tier(StrEnum):
     """Kraken's verification tiers, by which its limits go."""
 
@@ -31,13 +38,28 @@ def sim(
         float, typer.Option("--volatility", min=0, max=1, help="Relative change of a price in a second; 0: none.")
     ] = 0.0,
     tier: Annotated[Tier, typer.Option("--tier", help="Whose rate limits to keep.")] = Tier.OFF,
+    clock: Annotated[
+        ClockMode, typer.Option("--clock", help="frozen stands until POST /sim/time advances it.")
+    ] = ClockMode.REAL,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Where a frozen clock stands; RFC 3339 or now.", show_default=False)
+    ] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option("--switch", help="name=value, as listed by GET /sim/switches; repeatable.")
+    ] = None,
     state: Annotated[Path | None, typer.Option("--state", help="Go on from this file, save to it at the end.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run the simulator until Ctrl-C. The first line on stdout is JSON: its URL and the accounts' keys."""
-    from sealane.simulator import ControlError, serve
+    from sealane.simulator import ControlError, read_words, serve
+    from sealane.simulator.clock import clock_of
 
     with told_errors(as_json):  # what it prints is JSON either way
+        try:
+            switches = read_words(switch or [])
+            clock_of(clock.value, start)
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
         diagnostics.print("a simulated Kraken: no money, no network. Control it under /sim/, stop it with Ctrl-C")
         try:
             serve(
@@ -48,6 +70,9 @@ def sim(
                 volatility=volatility,
                 tier=tier.value,
                 state=state,
+                clock=clock.value,
+                start=start,
+                switches=switches,
             )
         except ControlError as error:
             raise SettingsError(f"cannot go on from {state}: {error}; choose another --state") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import logging
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -111,10 +113,18 @@ FAMILIES = (
 
 _LIBRARIES = {name.partition(".")[0]: family.library for family in FAMILIES for name in family.classes}
 
-SUPPORTED = (
-    "guard takes krakenex.API (tried with 2.1.0 and 2.2.2), ccxt's kraken, plain, async_support or pro (4.4.30 and "
-    "4.5.90), and the Spot clients of python-kraken-sdk, plain or async (3.1.0 and 3.5.1)"
+TRIED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"krakenex": ("2.1.0", "2.2.2"), "ccxt": ("4.4.30", "4.5.90"), "python-kraken-sdk": ("3.1.0", "3.5.1")}
 )
+"""The oldest and the newest version of each library that the guard was tried with."""
+
+SUPPORTED = (
+    "guard takes krakenex.API (tried with {} and {}), ccxt's kraken, plain, async_support or pro ({} and {}), and the "
+    "Spot clients of python-kraken-sdk, plain or async ({} and {})"
+).format(*TRIED["krakenex"], *TRIED["ccxt"], *TRIED["python-kraken-sdk"])
+
+logger = logging.getLogger("sealane.guard")
+_told: set[tuple[str, str]] = set()
 
 
 def family_of(client: object) -> Family:
@@ -123,6 +133,7 @@ def family_of(client: object) -> Family:
     for family in FAMILIES:
         if family.classes & bases:
             _must_fit(client, family)
+            _tell_if_untried(client, family)
             return family
     raise SettingsError(f"{_shown(type(client))} cannot be guarded: {SUPPORTED}")
 
@@ -134,6 +145,31 @@ def _must_fit(client: object, family: Family) -> None:
             f"{_shown(type(client))} cannot be guarded: it has not the {', '.join(lacking)} that a "
             f"{family.name} is hooked by; {SUPPORTED}"
         )
+
+
+def _tell_if_untried(client: object, family: Family) -> None:
+    """Log one warning for each version that was never tried: its methods fit, what they do may have changed."""
+    oldest, newest = TRIED[family.library]
+    version = _version(next(iter(family.classes)).partition(".")[0])  # a subclass may have a version of its own
+    if version and _numbers(oldest) <= _numbers(version) <= _numbers(newest):
+        return
+    if (family.library, version) not in _told:
+        _told.add((family.library, version))
+        logger.warning(
+            "%s %s is outside of what the guard was tried with, %s to %s: the methods that it hooks are there, whether "
+            "they still do the same is not known",
+            family.library,
+            version or "of unknown version",
+            oldest,
+            newest,
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The three numbers of a release, to compare by; an unreadable part counts as 0, a suffix as nothing."""
+    found = [re.match(r"\d+", part) for part in version.split(".")]
+    numbers = [int(match[0]) if match else 0 for match in found]
+    return tuple((*numbers, 0, 0, 0)[:3])
 
 
 def _fits(client: object, name: str, parameters: tuple[str, ...], family: Family) -> bool:

@@ -13,23 +13,8 @@ What nobody documents about Kraken is a field of `Switches`; every error text an
 `sealane.simulator.facts`. With `tier="pro"` (or intermediate, starter) it keeps Kraken's rate limits. Its clock can be
 frozen and moved, its state saved and loaded, and `audit()` lets it judge itself. With `volatility` its prices move.
 
-What it does *not* reproduce:
-
-- limits of public calls and of addresses, Kraken's domain limits; what a WebSocket client would be charged;
-- real prices: they are made up from the seed and stand still unless `volatility` is given (while they stand, only
-  another account's order fills one that rests); the index price is the last price, and nobody's trade moves either;
-  what the books hold besides the accounts' orders is there again for every order that comes;
-- margin, leverage, positions, `settle-position`, conditional close (`close[…]`): refused, never ignored; `reduce_only`
-  finds no position;
-- fee tiers: a fill costs the fee of the lowest one, however large the volume;
-- `consolidate_taker` (each fill is a trade of its own), `rebase_multiplier`;
-- that a state such as `cancel_only` stops the matching: it refuses calls, what rests already is filled all the same;
-- ledger entries of other things than trades: an account's first balances come from nowhere;
-- exports, funding, earn, sub-accounts, WebSockets: `EGeneral:Unknown method` (a token is given out, but nothing takes
-  it); public calls over POST;
-- several keys of one account, key expiry, IP allow lists, a rolling `otp` (an account may have a fixed one);
-- live pair tables (the numbers are of the right size only);
-- TLS, HTTP/2, compression; it never closes an idle connection by itself.
+What it does *not* reproduce stands in one place, `docs/simulator-limits.md`, with the table of the switches.
+What `/sim/` takes is in `control_calls.py`, and `GET /sim/` answers it.
 """
 
 from sealane.simulator.accounts import SimAccount
@@ -40,6 +25,7 @@ from sealane.simulator.facts import Switches
 from sealane.simulator.fault_fields import ControlError
 from sealane.simulator.probe import Direct, Probe
 from sealane.simulator.server import Simulator, serve
+from sealane.simulator.switching import read_words
 
 __all__ = [
     "AuditFailed",
@@ -51,5 +37,6 @@ __all__ = [
     "SimAccount",
     "Simulator",
     "Switches",
+    "read_words",
     "serve",
 ]

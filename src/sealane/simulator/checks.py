@@ -1,7 +1,8 @@
 """The checks that a private call passes before it is carried out, in Kraken's order; each refuses with its own error.
 
-Method and key, signature, lockout and throttling, nonce; then second factor, permission and the REST counter, before
-or after the nonce is used up as the switches say. That the method's name comes first is chosen.
+Method and key, signature, lockout and throttling, nonce (the last two the other way round by switch); then second
+factor, permission and the REST counter, before or after the nonce is used up as the switches say. That the method's
+name comes first is chosen.
 """
 
 import contextlib
@@ -46,9 +47,11 @@ def check(call: Call, limits: Limits, now_ns: int) -> Passed:
         raise Refused(UNKNOWN_METHOD)
     if account is None:
         raise Refused(INVALID_KEY)
-    text = _check_signature(call, account, switches, now_ns)
-    limits.enter(account.name, call.ticket.entry.in_flight_at_arrival, now_ns)
-    nonce, before = _check_nonce(account, text, limits, now_ns), account.highest_nonce
+    text = _check_signature(call, account, limits, now_ns)
+    enter = partial(limits.enter, account.name, call.ticket.entry.in_flight_at_arrival, now_ns)
+    _take([enter] * switches.lockout_before_nonce)
+    nonce, before = _check_nonce(call, account, text, limits, now_ns), account.highest_nonce
+    _take([enter] * (not switches.lockout_before_nonce))
     steps: tuple[tuple[bool, Callable[[], None]], ...] = (
         (switches.otp_refusal_consumes_nonce, partial(auth.check_otp, account, call.fields, switches)),
         (switches.permission_refusal_consumes_nonce, partial(auth.check_permission, account, method)),
@@ -65,23 +68,25 @@ def _take(steps: list[Callable[[], None]]) -> None:
         step()
 
 
-def _check_signature(call: Call, account: Account, switches: Switches, now_ns: int) -> str:
+def _check_signature(call: Call, account: Account, limits: Limits, now_ns: int) -> str:
     """The nonce as text, once the signature is right."""
     text, request = auth.nonce_text(call.fields), call.request
     try:
         auth.check_signature(account, request.path, text, request.body, request.header(b"api-sign"))
     except Refused:
-        if switches.bad_signature_consumes_nonce:
-            _use_up_quietly(call, account, text, switches, now_ns)
+        limits.charge_unchecked(account.name, call.name, now_ns)
+        if limits.switches.bad_signature_consumes_nonce:
+            _use_up_quietly(call, account, text, limits.switches, now_ns)
         raise
     return text
 
 
-def _check_nonce(account: Account, text: str, limits: Limits, now_ns: int) -> int:
+def _check_nonce(call: Call, account: Account, text: str, limits: Limits, now_ns: int) -> int:
     try:
         nonce = auth.read_nonce(text)
         auth.check_nonce(account, nonce, limits.switches)
     except Refused as refused:
+        limits.charge_unchecked(account.name, call.name, now_ns)
         if refused.error == INVALID_NONCE:
             limits.strike_nonce(account.name, now_ns)
         raise

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NS_PER_S = 1_000_000_000
+FROZEN_START = "2026-01-01T00:00:00Z"  # the same at every run, so that a run can be repeated to the letter
 
 
 class Clock:
@@ -67,6 +68,31 @@ class Clock:
         """The clock as JSON; nanoseconds as text, because 19 digits do not fit a JavaScript number."""
         now_ns = self.now_ns()
         return {"mode": self.mode, "now_ns": str(now_ns), "now": iso(now_ns), "ahead_s": self.ahead_ns / NS_PER_S}
+
+
+def clock_of(mode: str, start: str | None = None) -> Clock:
+    """A clock that is `real`, or `frozen` at `start`: RFC 3339 with its zone, `now`, or None for `FROZEN_START`.
+
+    ValueError for another mode, a start that cannot be read or lies before 1970, and a real clock with a start.
+    """
+    if mode not in ("real", "frozen"):
+        raise ValueError("clock must be real, frozen or a Clock")
+    if mode == "real":
+        if start is not None:
+            raise ValueError("start is for a frozen clock only: a real one starts now")
+        return Clock()
+    return Clock(frozen_ns=Clock().now_ns() if start == "now" else _ns_of(start or FROZEN_START))
+
+
+def _ns_of(text: str) -> int:
+    wanted = f"start: {text!r} is no time; give one such as {FROZEN_START}, or now"
+    try:
+        since = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, TypeError):  # a time without its zone cannot be subtracted from one that has it
+        raise ValueError(wanted) from None
+    if since < timedelta(0):
+        raise ValueError(wanted)
+    return since // timedelta(microseconds=1) * 1000
 
 
 @dataclass(order=True)

@@ -1,21 +1,5 @@
-"""The control side: faults, state, journal, accounts. As Python calls and as JSON under `/sim/`.
-
-    GET    /sim/accounts            the start-up document: names, keys and secrets
-    POST   /sim/accounts/<name>     change one account: nonce, nonce_window, permissions, otp, balances, tier
-    GET    /sim/state               every account as it stands, without secrets
-    POST   /sim/faults              add a fault rule
-    GET    /sim/faults              the rules and what remains of them
-    DELETE /sim/faults              drop all rules
-    GET    /sim/journal             the request journal; ?limit=n and ?account=name
-    DELETE /sim/journal             forget it
-    GET    /sim/audit               what the simulator did wrong by its own rules: findings
-    GET    /sim/status              the state of the system and of its pairs
-    POST   /sim/status              change it: {"status": "cancel_only", "pairs": {"XBTUSD": "post_only"}}
-    GET    /sim/time                the exchange's clock
-    POST   /sim/time                {"freeze": true}, {"advance_s": 10} or {"real": true}
-    GET    /sim/snapshot            everything that a run changes, as one document
-    POST   /sim/snapshot            go on from such a document
-    POST   /sim/reset               everything as at the start, same keys
+"""The control side: faults, state, journal, accounts. As Python calls and as JSON under `/sim/`,
+whose calls `control_calls.py` lists.
 
 There is no authentication: the simulator listens on this machine only and has nothing worth stealing. What cannot be
 done is answered with HTTP 400 and `{"error": "<field>: <what to do>"}`.
@@ -23,11 +7,13 @@ done is answered with HTTP 400 and `{"error": "<field>: <what to do>"}`.
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sealane.simulator import audit, snapshot
+from sealane.simulator import audit, snapshot, switching
 from sealane.simulator.accounts import Account
+from sealane.simulator.control_calls import CONTROL_CALLS
 from sealane.simulator.exchange import Exchange, State
 from sealane.simulator.facts import ALL_PERMISSIONS, NONCE_LIMIT
 from sealane.simulator.fault_fields import ControlError, is_number
@@ -180,6 +166,18 @@ class Control:
                 raise ControlError(str(error)) from None
             return self.status()
 
+    def switches(self) -> Json:
+        """Every field of `Switches` with its value."""
+        with self.exchange.lock:
+            return asdict(self.exchange.switches)
+
+    def set_switches(self, changes: Json) -> Json:
+        """Change switches, all or none; gives all of them. ControlError for an unknown name or a wrong value."""
+        with self.exchange.lock:
+            self.exchange.settle()
+            self.exchange.set_switches(switching.changed(self.exchange.switches, changes))
+            return self.switches()
+
     def time(self) -> Json:
         """`{"mode", "now_ns", "now", "ahead_s"}`; the mode is real, moved or frozen."""
         with self.exchange.lock:
@@ -187,13 +185,16 @@ class Control:
 
     def set_time(self, wanted: Json) -> Json:
         """Freeze the clock, advance it, or make it real again; ControlError when it is none of the three."""
+        step: Any = wanted.get("advance_s")
+        if is_number(step) and not 0 <= step <= ADVANCE_MAX_S:
+            raise ControlError(f"advance_s: {step} is out of range; give seconds from 0 to {ADVANCE_MAX_S} (10 years)")
         if len(wanted) != 1 or not self._set_time(*next(iter(wanted.items()))):
             raise ControlError('time: give one of {"freeze": true}, {"advance_s": 10} and {"real": true}')
         return self.time()
 
     def _set_time(self, word: str, value: Any) -> bool:
         with self.exchange.lock:
-            if word == "advance_s" and is_number(value) and 0 <= value <= ADVANCE_MAX_S:
+            if word == "advance_s" and is_number(value):
                 self.exchange.pass_time(value)
             elif word == "freeze" and value is True:
                 self.exchange.clock.freeze()
@@ -232,12 +233,19 @@ class Control:
         except ControlError as error:
             return _json({"error": str(error)}, 400)
         except LookupError:
-            return _json({"error": f"{request.method} {request.path}: no such thing; see GET /sim/state"}, 404)
+            return _json({"error": f"{request.method} {request.path}: no such thing; see GET /sim/"}, 404)
 
     def _route(self, request: Request) -> Json:
-        if request.method == "POST" and request.path.startswith("/sim/accounts/"):
-            return self.update_account(request.path.removeprefix("/sim/accounts/"), _body(request))
-        routes: dict[tuple[str, str], Callable[[Request], Json]] = {
+        path = request.path if request.path != "/sim" else "/sim/"
+        if path.startswith("/sim/accounts/"):
+            path = "/sim/accounts/<name>"
+        return self.routes()[request.method, path](request)
+
+    def routes(self) -> dict[tuple[str, str], Callable[[Request], Json]]:
+        """What answers each of `CONTROL_CALLS`."""
+        return {
+            ("GET", "/sim/"): lambda _: {"calls": [call._asdict() for call in CONTROL_CALLS]},
+            ("POST", "/sim/accounts/<name>"): self._update_account,
             ("GET", "/sim/accounts"): lambda _: self.accounts(),
             ("GET", "/sim/state"): lambda _: self.state(),
             ("POST", "/sim/faults"): lambda request: self.add_fault(_body(request)),
@@ -248,13 +256,17 @@ class Control:
             ("GET", "/sim/audit"): lambda _: self.audit(),
             ("GET", "/sim/status"): lambda _: self.status(),
             ("POST", "/sim/status"): lambda request: self.set_status(_body(request)),
+            ("GET", "/sim/switches"): lambda _: self.switches(),
+            ("POST", "/sim/switches"): lambda request: self.set_switches(_body(request)),
             ("GET", "/sim/time"): lambda _: self.time(),
             ("POST", "/sim/time"): lambda request: self.set_time(_body(request)),
             ("GET", "/sim/snapshot"): lambda _: self.snapshot(),
             ("POST", "/sim/snapshot"): lambda request: self.restore(_body(request)),
             ("POST", "/sim/reset"): lambda _: self.reset(),
         }
-        return routes[request.method, request.path](request)
+
+    def _update_account(self, request: Request) -> Json:
+        return self.update_account(request.path.removeprefix("/sim/accounts/"), _body(request))
 
     def _journal(self, request: Request) -> Json:
         query = parse_query(request.query)

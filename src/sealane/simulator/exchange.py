@@ -35,6 +35,7 @@ from sealane.simulator.mishaps import damaged
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params, parse_body, parse_query
 from sealane.simulator.public import PUBLIC
+from sealane.simulator.switching import are_right
 from sealane.simulator.system import SystemState
 from sealane.simulator.touches import touches
 from sealane.simulator.venue import Venue
@@ -65,7 +66,7 @@ class State:
         parts = (*whole, self.answers, self.ahead_ns)
         kinds = (Market, Venue, random.Random, Limits, audit.Replay, SystemState, FaultState, int, int)
         right = all(isinstance(part, kind) for part, kind in zip(parts, kinds, strict=True))
-        return accounts and right and isinstance(self.frozen_ns, int | None)
+        return accounts and right and isinstance(self.frozen_ns, int | None) and are_right(self.limits.switches)
 
 
 class Exchange:
@@ -93,6 +94,7 @@ class Exchange:
         self.public_accounts, self.tier = accounts, tier
         self.seed, self.latency_s = seed, latency_ms / 1000
         self.switches, self.clock = switches or Switches(), clock or Clock()
+        self._first_switches = self.switches
         self.volatility = volatility
         self.timetable = Timetable(self.clock)
         self.journal = Journal()
@@ -104,8 +106,8 @@ class Exchange:
         return FaultRules(self.seed, PRIVATE_METHODS | PUBLIC.keys(), names, self.pair_name)
 
     def reset(self) -> None:
-        """Orders, balances, prices, nonces, settings, limits, state, faults and journal as at the start; keys and the
-        clock stay. Calls that were still to come are dropped.
+        """Orders, balances, prices, nonces, settings, switches, limits, state, faults and journal as at the start;
+        keys and the clock stay. Calls that were still to come are dropped.
         """
         with self.lock:
             now_ns = self.clock.now_ns()
@@ -116,6 +118,7 @@ class Exchange:
             self.market = Market(self.seed, volatility=self.volatility, start_ns=now_ns)
             self.venue = Venue(self.market, self.accounts, self._ids)
             self._answers = 0
+            self.switches = self._first_switches
             self.limits, self.replay, self.system = Limits(self.switches), audit.Replay(), SystemState()
             for name in self.accounts:
                 self.limits.set_tier(name, self.tier, now_ns)
@@ -143,7 +146,7 @@ class Exchange:
         )  # fmt: skip
 
     def restore(self, state: State) -> None:
-        """Go on from a state, with its keys and its clock; the journal starts anew, late calls are dropped."""
+        """Go on from a state, with its keys, clock and switches; the journal starts anew, late calls are dropped."""
         with self.lock:
             self.timetable.clear()
             self.public_accounts = tuple(account.public for account in state.accounts.values())
@@ -151,12 +154,18 @@ class Exchange:
             self.market, self.venue, self._ids, self._answers = state.market, state.venue, state.ids, state.answers
             self.volatility = state.market.volatility
             self.limits, self.replay, self.system = state.limits, state.replay, state.system
-            self.limits.switches = self.switches
+            self.switches = state.limits.switches
             self.faults = self._rules()
             self.faults.state = state.faults
             self.clock.frozen_ns, self.clock.ahead_ns = state.frozen_ns, state.ahead_ns
             self.journal.clear()
             self.timetable.changed()
+
+    def set_switches(self, switches: Switches) -> None:
+        """Go by other switches from now on; what was charged so far is judged by the old ones."""
+        with self.lock:
+            audit.wrong_counters(self.limits, self.replay, self.clock.now_ns())
+            self.switches = self.limits.switches = switches
 
     def settle(self) -> None:
         """Let happen what is due by now, in the order of time: calls that come late, and at the time of each and at

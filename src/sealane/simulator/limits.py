@@ -156,15 +156,16 @@ class Limits:
         limits = TIERS[standing.tier]
         if limits is None:
             return
-        cost = call_cost(method, self.switches)
-        allowed = self._room(standing, REST, limits, now_ns) >= cost
-        self.notes.append(Note(account, now_ns, method=method, allowed=allowed))
-        if allowed or self.switches.refused_calls_count:
-            standing.counters[REST].level += cost
-        if not allowed:
+        if not self._charge_rest(account, method, limits, now_ns):
             standing.refused_rate += 1
             self._strike(standing, "rate", self.switches.lockout_after_rate, now_ns)
             raise Refused(REST_RATE_LIMIT)
+
+    def charge_unchecked(self, account: str, method: str, now_ns: int) -> None:
+        """A call is refused for its signature or nonce: by switch it is charged, and refused for that all the same."""
+        limits = TIERS[self.standing(account).tier]
+        if limits is not None and self.switches.auth_refusal_costs:
+            self._charge_rest(account, method, limits, now_ns)
 
     def charge_touches(
         self, account: str, touches: Iterable[Touch], resting: Callable[[str], int], now_ns: int
@@ -179,7 +180,7 @@ class Limits:
         if limits is None:
             return
         for pair, of_pair in by_pair.items():
-            new = sum(touch.count for touch in of_pair if touch.what in ("add", "batch_add"))
+            new = sum(self._new_orders(touch) for touch in of_pair)
             if new and resting(pair) + new > limits.open_orders:
                 standing.refused_orders += 1
                 raise Refused(ORDERS_LIMIT)
@@ -194,6 +195,21 @@ class Limits:
         self._strike(self.standing(account), "nonce", limit, now_ns)
 
     # --- how it is worked out ---
+
+    def _charge_rest(self, account: str, method: str, limits: Tier, now_ns: int) -> bool:
+        """Charge the REST counter; whether there was room."""
+        standing, cost = self.standing(account), call_cost(method, self.switches)
+        allowed = self._room(standing, REST, limits, now_ns) >= cost
+        self.notes.append(Note(account, now_ns, method=method, allowed=allowed))
+        if allowed or self.switches.refused_calls_count:
+            standing.counters[REST].level += cost
+        return allowed
+
+    def _new_orders(self, touch: Touch) -> int:
+        """How many more open orders the touch counts as."""
+        if touch.what not in ("add", "batch_add"):
+            return 0
+        return touch.count if self.switches.market_counts_as_open else touch.count - touch.market
 
     def _room(self, standing: Standing, pair: str, limits: Tier, now_ns: int) -> Decimal:
         maximum, drain_per_s = _bounds(limits, pair)

@@ -22,16 +22,17 @@ TIMEOUT_S = 10.0
 class Probe:
     """One keep-alive connection to `url`, signing as `account`. Not thread-safe: one probe a thread.
 
+    Its nonces count from `first_nonce`; a key that was used before, in a loaded state too, needs one above its highest.
     Errors of the connection are those of `http.client` and `socket`, unchanged.
     """
 
-    def __init__(self, url: str, account: SimAccount, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, account: SimAccount, *, timeout_s: float = TIMEOUT_S, first_nonce: int = 1) -> None:
         self.account = account
-        self.next_nonce = 1
+        self.next_nonce = first_nonce
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
 
     def private(self, method: str, *, nonce: int | str | None = None, as_json: bool = False, **fields: Any) -> Any:
-        """Sign and send a private call; the whole answer, `{"error": […], "result": …}`. Nonces count from 1."""
+        """Sign and send a private call; the whole answer, `{"error": […], "result": …}`. No `nonce`: the next."""
         body, headers, path = self.signed(method, nonce=nonce, as_json=as_json, **fields)
         return json.loads(self.send("POST", path, body, headers)[1])
 
@@ -93,8 +94,10 @@ class Direct(Probe):
     later or never.
     """
 
-    def __init__(self, handle: Callable[[Request], Answer | Later], account: SimAccount) -> None:
-        super().__init__("http://nowhere", account)
+    def __init__(
+        self, handle: Callable[[Request], Answer | Later], account: SimAccount, *, first_nonce: int = 1
+    ) -> None:
+        super().__init__("http://nowhere", account, first_nonce=first_nonce)
         self._handle = handle
 
     def send(self, verb: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:

@@ -8,19 +8,21 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from sealane.simulator.accounts import SimAccount, make_accounts
 from sealane.simulator.audit import AuditFailed
-from sealane.simulator.clock import NS_PER_S, Clock
+from sealane.simulator.clock import NS_PER_S, Clock, clock_of
 from sealane.simulator.control import Control
 from sealane.simulator.exchange import Exchange
 from sealane.simulator.facts import UNKNOWN_METHOD, Switches
 from sealane.simulator.fault_fields import ControlError
 from sealane.simulator.http import Answer, Connection, Later, Request
 from sealane.simulator.probe import Direct
+from sealane.simulator.switching import changed
 
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 5.0
@@ -39,7 +41,7 @@ class Site:
             return self.exchange.private(request, request.path.removeprefix("/0/private/"))
         if request.path.startswith("/0/public/"):
             return self.exchange.public(request, request.path.removeprefix("/0/public/"))
-        if request.path.startswith("/sim/"):
+        if request.path == "/sim" or request.path.startswith("/sim/"):
             return self.control.handle(request)
         return Answer(json.dumps({"error": [UNKNOWN_METHOD]}).encode(), 404)
 
@@ -83,10 +85,12 @@ class Simulator:
 
     `accounts` is how many there are (MASTER, user1, …), `seed` decides keys, prices and order ids, `latency_ms` is
     waited before each answer, `volatility` is the typical relative change of a price in one second (0: prices stand
-    still; at most 1), `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every account starts
-    with, `clock` is `real`, `frozen` or a `Clock`. `url` is known once it is started. Stopped and started again it has
-    the same address and remembers everything: an outage. All methods may be called from any thread; those that change
-    something raise ControlError (a ValueError) when they are asked for what cannot be.
+    still; at most 1), `port` 0 takes a free one. `tier` (off, starter, intermediate, pro) is what every account
+    starts with, `clock` is `real`, `frozen` or a `Clock`; a frozen one stands at `start` (RFC 3339 or `now`), without
+    it at 2026-01-01T00:00:00Z, so that a run can be repeated to the letter. `url` is known once it is started.
+    Stopped and started again it has the same address and remembers everything: an outage. All methods may be called
+    from any thread; those that change something raise ControlError (a ValueError) when they are asked for what cannot
+    be.
     """
 
     def __init__(
@@ -101,16 +105,19 @@ class Simulator:
         switches: Switches | None = None,
         tier: str = "off",
         clock: str | Clock = "real",
+        start: str | None = None,
     ) -> None:
         if latency_ms < 0:
             raise ValueError("latency_ms must be 0 or more")
+        if isinstance(clock, Clock) and start is not None:
+            raise ValueError("start is for clock='frozen' only: a Clock has its own time")
         self.exchange = Exchange(
             make_accounts(accounts, seed),
             seed=seed,
             latency_ms=latency_ms,
             volatility=volatility,
             switches=switches,
-            clock=_clock(clock),
+            clock=clock if isinstance(clock, Clock) else clock_of(clock, start),
             tier=tier,
         )
         self.host, self.port = host, port
@@ -203,7 +210,7 @@ class Simulator:
         return self.control.state()
 
     def reset(self) -> None:
-        """Orders, balances, nonces, settings, faults and journal as at the start; the keys stay."""
+        """Orders, balances, nonces, settings, switches, faults and journal as at the start; the keys stay."""
         self.control.reset()
 
     def update_account(self, name: str, **changes: Any) -> dict[str, Any]:
@@ -213,6 +220,15 @@ class Simulator:
     def set_status(self, status: str | None = None, **pairs: str) -> dict[str, Any]:
         """Put the exchange or pairs into a state: `set_status("cancel_only")`, `set_status(XBTUSD="post_only")`."""
         return self.control.set_status({"status": status, "pairs": pairs})
+
+    def switches(self) -> Switches:
+        """The switches in force."""
+        return self.exchange.switches
+
+    def set_switches(self, **changes: Any) -> Switches:
+        """Change switches, all or none: `set_switches(history_cost=2)`; gives those in force."""
+        self.control.set_switches(changes)
+        return self.exchange.switches
 
     def freeze(self) -> dict[str, Any]:
         """Stop the exchange's clock where it is; gives the clock, as the next two do."""
@@ -227,8 +243,13 @@ class Simulator:
         return self.control.set_time({"real": True})
 
     def direct(self, account: int | SimAccount = 0) -> Direct:
-        """A client without a socket, also of a simulator that was not started: an account, or its place."""
-        return Direct(self.site.handle, self.accounts[account] if isinstance(account, int) else account)
+        """A client without a socket, also of a simulator that was not started: an account, or its place.
+
+        Its nonces count from one above the highest that the key has used by now.
+        """
+        used_by = self.accounts[account] if isinstance(account, int) else account
+        known = self.exchange.accounts.get(used_by.name)
+        return Direct(self.site.handle, used_by, first_nonce=1 if known is None else known.highest_nonce + 1)
 
     def audit(self) -> None:
         """Judge the simulator itself: AuditFailed (an AssertionError) lists what it did wrong by its own rules."""
@@ -237,30 +258,19 @@ class Simulator:
             raise AuditFailed("the simulator is wrong about itself:\n" + "\n".join(found))
 
     def save(self, path: str | Path) -> None:
-        """Write accounts, orders, nonces, counters, clock, faults and dice to a file, whole or not at all."""
+        """Write accounts, orders, nonces, counters, clock, switches, faults and dice to a file, whole or not at all."""
         target = Path(path)
         unfinished = target.with_name(target.name + ".new")
         unfinished.write_text(json.dumps(self.control.snapshot()), encoding="utf-8")
         unfinished.replace(target)
 
     def load(self, path: str | Path) -> None:
-        """Go on from a file that `save` wrote, with its keys and its clock; the journal starts anew."""
+        """Go on from a file that `save` wrote, with its keys, clock and switches; the journal starts anew."""
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError:
             raise ControlError(f"snapshot: {path} is not JSON") from None
         self.control.restore(document)
-
-
-def _clock(clock: str | Clock) -> Clock:
-    if isinstance(clock, Clock):
-        return clock
-    if clock not in ("real", "frozen"):
-        raise ValueError("clock must be real, frozen or a Clock")
-    made = Clock()
-    if clock == "frozen":
-        made.freeze()
-    return made
 
 
 def serve(
@@ -274,10 +284,14 @@ def serve(
     out: TextIO | None = None,
     tier: str = "off",
     state: str | Path | None = None,
+    clock: str = "real",
+    start: str | None = None,
+    switches: Mapping[str, Any] | None = None,
 ) -> None:
     """Run in the foreground until SIGINT or SIGTERM, then return.
 
-    `state` is a file to go on from, if it is there, and to save to at the end; its keys then count, not the seed's.
+    `state` is a file to go on from, if it is there, and to save to at the end; its keys, clock and switches then
+    count; of `switches`, which are changes by name, those that are given.
 
     The first line on `out` (default: stdout) is one JSON document:
     `{"url", "accounts": [{"name", "api_key", "api_secret"}, …]}`.
@@ -285,10 +299,20 @@ def serve(
     To be called from the main thread.
     """
     simulator = Simulator(
-        port=port, accounts=accounts, seed=seed, latency_ms=latency_ms, volatility=volatility, host=host, tier=tier
+        port=port,
+        accounts=accounts,
+        seed=seed,
+        latency_ms=latency_ms,
+        volatility=volatility,
+        host=host,
+        tier=tier,
+        clock=clock,
+        start=start,
+        switches=changed(Switches(), switches or {}),
     )
     if state is not None and Path(state).exists():
         simulator.load(state)
+        simulator.set_switches(**(switches or {}))
     listener = _listen(host, port)
     simulator.port = listener.getsockname()[1]
     asyncio.run(_serve_until_signal(simulator, listener, out or sys.stdout))

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sealane.simulator.context import Context
-from sealane.simulator.facts import MARKET_IN_MODE, PAIR_STATES, SYSTEM_STATES, UNAVAILABLE, WRITES, Refused
+from sealane.simulator.facts import MARKET_IN_MODE, PAIR_STATES, SYSTEM_STATES, UNAVAILABLE, WRITES, Refused, Switches
 from sealane.simulator.naming import order_to_amend, order_to_edit
 from sealane.simulator.orders import Order
 from sealane.simulator.params import Params
 from sealane.simulator.touches import Touch
 
 NEW = frozenset({"add", "amend", "edit", "batch_add"})
+CHANGES = frozenset({"amend", "edit"})
 
 
 @dataclass
@@ -57,10 +58,16 @@ class SystemState:
         """Refuse what the state of the system, or of a pair that the call touches, does not let through."""
         if self.mode == "maintenance" and (context.switches.maintenance_refuses_reads or method in WRITES):
             raise Refused(UNAVAILABLE)
+        judged = NEW if context.switches.state_judges_changes else NEW - CHANGES
         for touch in touches:
             for state in (self.mode, self.pairs.get(touch.pair, "online")):
-                if touch.what in NEW and not _passes(state, _wanted(touch.what, context, params)):
-                    raise Refused(MARKET_IN_MODE.format(mode=state))
+                if touch.what in judged and not _passes(state, _wanted(touch.what, context, params)):
+                    raise Refused(_refusal(state, context.switches))
+
+
+def _refusal(state: str, switches: Switches) -> str:
+    chosen = {"limit_only": switches.limit_only_error, "reduce_only": switches.reduce_only_error}
+    return chosen.get(state) or MARKET_IN_MODE.format(mode=state)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ order and pair, cannot be found touches nothing; running it will say what is wro
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sealane.simulator.context import Context
 from sealane.simulator.facts import Refused
@@ -21,13 +22,14 @@ class Touch:
     """One thing done to a pair: `what` is add, amend, edit, cancel, batch_add, batch_cancel or cancel_all.
 
     `age_s` is the seconds since the order was placed or last amended (0 for a new one, infinite for one that is not
-    there), `count` is how many orders.
+    there), `count` is how many orders, `market` how many of them are new market orders.
     """
 
     pair: str
     what: str
     age_s: float
     count: int
+    market: int = 0
 
 
 def touches(method: str, context: Context, params: Params) -> list[Touch]:
@@ -40,12 +42,17 @@ def touches(method: str, context: Context, params: Params) -> list[Touch]:
 
 
 def _add(context: Context, params: Params) -> list[Touch]:
-    return [Touch(context.market.pair(params.required("pair")).name, "add", 0, 1)]
+    return [Touch(context.market.pair(params.required("pair")).name, "add", 0, 1, _market_orders([params.fields]))]
 
 
 def _add_batch(context: Context, params: Params) -> list[Touch]:
-    count = len(batch_rows(params))
-    return [Touch(context.market.pair(params.required("pair")).name, "batch_add", 0, count)] if count else []
+    rows = batch_rows(params)
+    name = context.market.pair(params.required("pair")).name
+    return [Touch(name, "batch_add", 0, len(rows), _market_orders(rows))] if rows else []
+
+
+def _market_orders(rows: Iterable[Mapping[str, Any]]) -> int:
+    return sum(row.get("ordertype") == "market" for row in rows)
 
 
 def _amend(context: Context, params: Params) -> list[Touch]:

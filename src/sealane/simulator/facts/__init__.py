@@ -151,7 +151,12 @@ class Switches:
     - `lockout_after_rate`: so many refusals by the REST counter within `lockout_window_s` lock the key out; 0: never.
     - `lockout_after_nonces`: the same for invalid nonces.
     - `lockout_window_s`, `lockout_s`: the window of the two, and how long the key is locked out.
+    - `lockout_before_nonce`: a key that is locked out or throttled is told so before its nonce is judged; else after.
+    - `auth_refusal_costs`: a call refused for its signature or nonce is charged to the REST counter, if there is room.
+    - `market_counts_as_open`: a market order counts as one more open order of its pair while it is checked.
     - `maintenance_refuses_reads`: in maintenance all private calls are refused; else only those that change something.
+    - `limit_only_error`, `reduce_only_error`: the error strings for what those states of a pair do not let through.
+    - `state_judges_changes`: a state judges an amend or edit as the order that comes of it; else lets it through.
     """
 
     bad_signature_consumes_nonce: bool = False
@@ -179,7 +184,13 @@ class Switches:
     lockout_after_nonces: int = 0
     lockout_window_s: float = LOCKOUT_WINDOW_S
     lockout_s: float = LOCKOUT_S
+    lockout_before_nonce: bool = True
+    auth_refusal_costs: bool = False
+    market_counts_as_open: bool = True
     maintenance_refuses_reads: bool = True
+    limit_only_error: str = MARKET_IN_MODE.format(mode="limit_only")
+    reduce_only_error: str = MARKET_IN_MODE.format(mode="reduce_only")
+    state_judges_changes: bool = True
 
 
 class Refused(Exception):
