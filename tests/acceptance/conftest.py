@@ -4,18 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from crew import Crew
+from crew import Crew, environment
 
 from sealane.simulator import Simulator
-
-
-def environment(kraken: Simulator, folder: Path, lanes: str = "global") -> dict[str, str]:
-    """The variables by which a program finds the simulator's accounts and its data folder."""
-    env = {"KRAKEN_SPOT_URL": kraken.url, "DATA_DIR": str(folder), "SEALANE_LANES": lanes}
-    for account in kraken.accounts:
-        prefix = "KRAKEN" if account.name == "MASTER" else f"KRAKEN_USER_{account.name}"
-        env |= {f"{prefix}_API_KEY": account.api_key, f"{prefix}_API_SECRET": account.api_secret}
-    return env
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sealane.simulator import Simulator
+
 LIMIT_S = 20.0
 """How long anything that should happen at once may take on a busy machine."""
 
@@ -93,6 +95,15 @@ class Worker:
     def close(self) -> None:
         """Let it go: it ends when its line does."""
         self._line.close()
+
+
+def environment(kraken: Simulator, folder: Path, lanes: str = "global") -> dict[str, str]:
+    """The variables by which a program finds the simulator's accounts and its data folder."""
+    env = {"KRAKEN_SPOT_URL": kraken.url, "DATA_DIR": str(folder), "SEALANE_LANES": lanes}
+    for account in kraken.accounts:
+        prefix = "KRAKEN" if account.name == "MASTER" else f"KRAKEN_USER_{account.name}"
+        env |= {f"{prefix}_API_KEY": account.api_key, f"{prefix}_API_SECRET": account.api_secret}
+    return env
 
 
 class Crew:

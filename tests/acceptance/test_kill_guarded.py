@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crew import Crew, Worker
+from crew import Crew, Worker, environment
 from judge import Death, judge
 
-from conftest import environment
 from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill

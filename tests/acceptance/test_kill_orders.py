@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crew import Crew, Worker
+from crew import Crew, Worker, environment
 
-from conftest import environment
 from sealane.core.order import Intent, Placed
 from sealane.simulator import Simulator
 from sealane.store.file import FileStore

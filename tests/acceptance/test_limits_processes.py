@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from crew import Crew
+from crew import Crew, environment
 
-from conftest import environment
 from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill
