@@ -117,7 +117,8 @@ class Resolver:
             if intent is None or intent.settled:
                 return
             logger.warning("order %s of %s is in doubt and being looked for", intent.id, intent.account)
-            flow = resolve(self._session.caller(), intent, self._session.lag_s, None)
+            # Whoever sent it is dead, or has left it: nobody is about to send it again.
+            flow = resolve(self._session.caller(), intent, self._session.lag_s, None, is_own=True)
             ended = threads.run(flow, self._session.desk(), self._session.background(), self._turn_wait_s)
             for name, end in ended.ends.items():
                 logger.warning("order %s: %s", name, end)

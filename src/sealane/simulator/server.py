@@ -26,6 +26,7 @@ from sealane.simulator.switching import changed
 
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 5.0
+CLOSING_ROUNDS = 5  # of the loop: accepting a connection, and closing its socket, take two each
 BACKLOG = 1024
 
 
@@ -351,6 +352,7 @@ async def _serving(site: Site, listener: socket.socket) -> Any:
     finally:
         alarm.stop()
         server.close()
-        for connection in list(connections):
-            connection.abort()
-        await asyncio.sleep(0)  # lets the transports close their sockets before the loop ends
+        for _ in range(CLOSING_ROUNDS):  # one that was just being accepted shows only in the next round
+            for connection in list(connections):
+                connection.abort()
+            await asyncio.sleep(0)
