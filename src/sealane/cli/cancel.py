@@ -21,7 +21,9 @@ REFUSED, NOT_SENT = 3, 4
 def cancel(  # noqa: PLR0917 - typer gives every option by name
     txids: Annotated[list[str] | None, typer.Argument(help="Kraken's ids of the orders.")] = None,
     account: AccountOption = MASTER,
-    client_order_id: Annotated[str | None, typer.Option("--id", help="The order's client order id.")] = None,
+    client_order_id: Annotated[
+        str | None, typer.Option("--id", "--client-order-id", help="The order's client order id.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All open orders of the account.")] = False,
     timeout_s: Annotated[float, typer.Option(help="How long to insist.")] = TIMEOUT_S,
     as_json: JsonFlag = False,

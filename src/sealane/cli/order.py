@@ -22,15 +22,21 @@ _PLACES = ("pair", "volume", "price")
 _OPTIONS = ("side", "type", "order_type", "client_order_id", "deadline_s", "timeout_s", "validate")
 
 Side = Annotated[str, typer.Argument(help="buy or sell")]
-Words = Annotated[list[str], typer.Argument(help="PAIR VOLUME [PRICE], and fields of AddOrder as name=value")]
+Words = Annotated[list[str] | None, typer.Argument(help="PAIR VOLUME [PRICE], and fields of AddOrder as name=value")]
+Place = Annotated[str | None, typer.Option(help="The same by name.", show_default=False)]
 
 
 def order(  # noqa: PLR0917 - typer gives every option by name
     side: Side,
-    words: Words,
+    words: Words = None,
+    pair: Place = None,
+    volume: Place = None,
+    price: Place = None,
     account: AccountOption = MASTER,
     order_type: Annotated[str, typer.Option("--type", help="Kraken's ordertype; market where no price is given.")] = "",
-    client_order_id: Annotated[str | None, typer.Option("--id", help="A client order id of your own.")] = None,
+    client_order_id: Annotated[
+        str | None, typer.Option("--id", "--client-order-id", help="A client order id of your own.")
+    ] = None,
     deadline_s: Annotated[float, typer.Option(help="Not executed later than this after now.")] = DEADLINE_S,
     timeout_s: Annotated[float, typer.Option(help="How long to find out what became of it.")] = TIMEOUT_S,
     validate: Annotated[bool, typer.Option("--validate", help="Let Kraken check it only; nothing is placed.")] = False,
@@ -38,7 +44,7 @@ def order(  # noqa: PLR0917 - typer gives every option by name
 ) -> None:
     """Place an order, exactly once or not at all; exit code 5 while it is in doubt."""
     with told_errors(as_json):
-        fields = _fields(words)
+        fields = _fields([*(words or []), *_as_words(pair=pair, volume=volume, price=price)])
         kind = order_type or str(fields.pop("ordertype", "")) or ("limit" if "price" in fields else "market")
         with Kraken.from_env(account) as kraken:
             end = _place(
@@ -53,6 +59,10 @@ def order(  # noqa: PLR0917 - typer gives every option by name
             )
     print_result(document_of(end), as_json)
     sys.exit(code_of(end))
+
+
+def _as_words(**options: str | None) -> list[str]:
+    return [f"{name}={value}" for name, value in options.items() if value is not None]
 
 
 def _place(kraken: Kraken, **order: object) -> Placed | NotPlaced:
