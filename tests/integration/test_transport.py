@@ -289,3 +289,16 @@ def test_the_scripted_double():
     assert [judge(scripted.send(TIME)).result for _ in range(2)] == [{"ZUSD": "1"}] * 2
     refusing = AsyncScriptedTransport(lambda request: answer(None, "EGeneral:Unknown method"))
     assert judge(asyncio.run(refusing.send(TIME))).outcome is Outcome.REFUSED
+
+
+def test_a_call_that_is_sent_after_close_keeps_no_connection(sim):
+    """Its turn came late: the client is closed by then, and nobody would close what it leaves behind."""
+
+    async def run():
+        transport = AsyncHttpTransport(sim.url, SHORT)
+        await transport.send(TIME)
+        await transport.close()
+        assert isinstance(await transport.send(TIME), Reply)
+        return transport._pool.connections
+
+    assert asyncio.run(run()) == []

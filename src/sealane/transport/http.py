@@ -245,6 +245,7 @@ class AsyncHttpTransport(_Wire):
             ssl_context=context, max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
         )
         self._sending = 0
+        self._closed = False
         self._all_sent = asyncio.Event()
         self._all_sent.set()
 
@@ -258,6 +259,8 @@ class AsyncHttpTransport(_Wire):
             self._sending -= 1
             if not self._sending:
                 self._all_sent.set()
+                if self._closed:  # a call that was waiting for its turn: its connection is not kept
+                    await self._pool.aclose()
 
     async def _send(self, request: Request) -> Reply | Failure:
         body = _Body()
@@ -296,6 +299,7 @@ class AsyncHttpTransport(_Wire):
 
     async def close(self) -> None:
         """See ``port.AsyncTransport``."""
+        self._closed = True
         await self._all_sent.wait()  # each call under way ends within its limits
         await self._pool.aclose()
 
