@@ -1,0 +1,1 @@
+"""The service: health, metrics, and the pages around them."""

@@ -1,0 +1,1 @@
+"""The five gates, strategies, and an executor with hard limits."""
