@@ -94,8 +94,12 @@ class Intents:
 
     def read(self, intent_id: str) -> dict[str, object] | None:
         """See ``port.IntentLog``."""
-        found = self._latest.get(intent_id) or self._latest.get(self._batch_of.get(intent_id, ""))
+        found = self.find(intent_id)
         return found.document() if found else None
+
+    def find(self, intent_id: str) -> Intent | None:
+        """The latest intent of an id, or the batch that lists it."""
+        return self._latest.get(intent_id) or self._latest.get(self._batch_of.get(intent_id, ""))
 
     def unsettled(self) -> dict[str, Mapping[str, object]]:
         """See ``port.IntentLog``."""

@@ -9,11 +9,14 @@ machine; ``pytest_plugins = ["sealane.testing.pytest_plugin"]`` gives it to test
 from sealane.simulator import Simulator
 from sealane.testing.clock import FakeClock
 from sealane.testing.contract import StoreContract
+from sealane.testing.contract_engine import EngineContract
 from sealane.testing.order import NonceOrder, OutOfOrder
 from sealane.testing.sim_disk import Killed, SimDisk, WouldBlock
 from sealane.testing.sim_volume import SimVolume
+from sealane.testing.table_engine import TableEngine
 
 __all__ = [
+    "EngineContract",
     "FakeClock",
     "Killed",
     "NonceOrder",
@@ -22,5 +25,6 @@ __all__ = [
     "SimVolume",
     "Simulator",
     "StoreContract",
+    "TableEngine",
     "WouldBlock",
 ]
