@@ -19,6 +19,7 @@ STRAY_CLOCKS = re.compile(r"\btime\.(time|time_ns|monotonic|monotonic_ns|perf_co
 CLOCKS_ALLOWED = (
     "runtime/clock.py",
     "transport/http.py",
+    "store/postgres/limit.py",
     "store/redis/wire.py",
     "cli/demo/",
     "simulator/clock.py",

@@ -6,6 +6,7 @@ See the package for what is promised when the server fails, and ``sql/`` for the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sealane.core.lease import Grant, Lost, Record, Wait, Waiter
@@ -107,8 +108,9 @@ class PostgresEngine:
         rows = self._ask("show", lane)
         if not rows:
             return None
-        waiters = zip(rows[0][-2], rows[0][-1], strict=True)
-        return Record(*rows[0][:-2], waiters=tuple(Waiter(*waiter) for waiter in waiters))
+        *known, hosts, until_ms = rows[0]
+        waiters = tuple(Waiter(*waiter) for waiter in zip(hosts, until_ms, strict=True))
+        return replace(Record(*known), waiters=waiters)
 
     def now_ms(self) -> int:
         """See ``Engine``."""

