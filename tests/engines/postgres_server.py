@@ -115,16 +115,27 @@ class Server:
             done = connection.execute(statement)
             return done.fetchall() if done.description else None
 
-    def family(self):
-        """The postmaster's id and its children's."""
-        listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-        return [self.process.pid, *(pid for pid, parent in pairs if parent == self.process.pid)]
+    def family(self, titled=""):
+        """The postmaster's id and its children's; with a title, of those children only."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+        children = [int(pid) for pid, parent, args in rows if parent == str(self.process.pid) and titled in args]
+        return children if titled else [self.process.pid, *children]
 
-    def signal(self, number):
-        for pid in self.family():
+    def signal(self, number, titled=""):
+        for pid in self.family(titled):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    @contextlib.contextmanager
+    def without_background_flush(self):
+        """Nothing reaches the disk by and by: what no commit waited for is not there."""
+        assert self.family("walwriter")
+        self.signal(signal.SIGSTOP, "walwriter")
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT, "walwriter")
 
     def kill(self):
         """As if the machine's power were cut, but for its disk."""

@@ -73,7 +73,8 @@ def address_of(url: str) -> Address:
         )
     schema, lease_ms = _schema(own.pop("schema", SCHEMA)), _lease_ms(own.pop("lease_ms", str(LEASE_MS)))
     given = _environment() | parts
-    secrets = tuple(Secret(given[name].encode()) for name in _SECRETS if given.get(name))
+    told = {given.get(name) for name in ("user", "dbname", "host")}  # a password that is one of these is none
+    secrets = tuple(Secret(word.encode()) for word in map(given.get, _SECRETS) if word and word not in told)
     where = f"{_hosts(given)}/{given.get('dbname') or given.get('user', '')}?schema={schema}"
     return Address(
         shown=f"postgresql://{given.get('user', '')}@{where}",
@@ -119,9 +120,9 @@ def _environment() -> dict[str, str]:
 
 def _hosts(given: dict[str, str]) -> str:
     hosts = (given.get("host") or given.get("hostaddr") or "localhost").split(",")
-    ports = (given.get("port") or "5432").split(",")
+    ports = (given.get("port") or "").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    return ",".join(f"{quote(host, safe=':[]')}:{port}" for host, port in zip(hosts, ports, strict=False))
+    return ",".join(f"{quote(host, safe=':[]')}:{port or 5432}" for host, port in zip(hosts, ports, strict=False))
 
 
 def _pairs(parameters: dict[str, str]) -> bytes:

@@ -22,6 +22,10 @@ from sealane.errors import SettingsError, Unavailable
 from sealane.store.postgres.limit import Limit
 from sealane.store.postgres.wire import Connection, Failure, Wires, error_of
 
+_THERE = (
+    "SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = %s::text AND c.relname = 'migrations')"
+)
 OLDEST = 130_000
 """PostgreSQL 13, as libpq counts."""
 
@@ -92,7 +96,8 @@ class Schema:
 
     def _number(self, connection: Connection) -> int:
         """Of the last file that was applied, 0 for none."""
-        there = connection.execute("SELECT to_regclass(%s::text) IS NOT NULL", (f"{self._name}.migrations",))
+        # Not to_regclass(): its cache may not know yet what was made while this transaction waited for the lock.
+        there = connection.execute(_THERE, (self._name,))
         if not _first(there):
             return 0
         return int(_first(connection.execute(self._filled("SELECT max(number) FROM {schema}.migrations"))) or 0)

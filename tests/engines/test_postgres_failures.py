@@ -1,0 +1,224 @@
+"""What PostgreSQL promises when it fails: killed, restarted, loaded from a dump, a strange default, a pooler between."""
+
+import subprocess
+import threading
+import uuid
+
+import pytest
+from postgres_server import NOBODY, PASSWORD, PGBOUNCER, free_port, shared, unprivileged
+
+from sealane.core.lease import Grant, Lost, Wait
+from sealane.errors import Unavailable
+from sealane.store.postgres import open_engine
+from sealane.testing.contract_base import run_threads
+
+LANE, A, B = "kraken_global_nonce", "host-a", "host-b"
+LEASE_MS = 1_000
+LIMIT_S = 10
+
+
+def pass_ms(passed_ms):
+    threading.Event().wait(passed_ms / 1_000)
+
+
+@pytest.fixture
+def server():
+    running = shared()
+    yield running
+    if running.process.poll() is not None:
+        running.start()
+
+
+@pytest.fixture
+def database(server):
+    """A database of this test's own."""
+    name = f"d{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {name}")
+    yield name
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def opened(server, database):
+    made = []
+
+    def make(**options):
+        made.append(open_engine(server.url(database=database, lease_ms=LEASE_MS, **options)))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+def ready(engine):
+    assert isinstance(engine.acquire(LANE, "nobody", 0)[0], Wait)
+    engine.withdraw(LANE, "nobody")
+    pass_ms(LEASE_MS)
+    return engine
+
+
+@pytest.mark.kill
+def test_no_step_is_lost_with_the_server_though_its_commits_do_not_wait_by_default(server, opened):
+    engine = ready(opened())
+    grant, _ = engine.acquire(LANE, A, 900)
+    engine.renew(LANE, A, grant.epoch, 1_234, {"key x": "{}"})
+    engine.acquire(LANE, B, 0)
+    engine.write_intent("kept", (), "{}", settled=False, sync=True)
+    with server.without_background_flush():
+        engine.write_intent("lost", (), "{}", settled=False, sync=False)
+        server.kill()
+    server.start()
+    assert [name for name, _ in engine.unsettled_intents()] == ["kept"], "this server would forget what is not durable"
+    record = engine.show(LANE)
+    assert (record.host, record.epoch, record.ceiling) == (A, grant.epoch, 1_234)
+    assert [waiter.host for waiter in record.waiters] == [B]
+    assert isinstance(engine.renew(LANE, A, grant.epoch, 0, {}), Grant), "a holder goes on"
+    assert engine.release(LANE, A, grant.epoch, 1_000, {}) == ""
+    assert isinstance(engine.acquire(LANE, B, 0)[0], Wait), "nothing is granted for a lease"
+    pass_ms(LEASE_MS)
+    second, documents = engine.acquire(LANE, B, 0)
+    assert (second.floor, second.clean, documents) == (1_000, True, {"key x": "{}"})
+
+
+def test_each_verb_is_durable_by_itself(server, opened):
+    engine = ready(opened())
+    steps = (
+        (Grant, lambda: engine.acquire(LANE, A, 900)[0]),
+        (Grant, lambda: engine.renew(LANE, A, engine.show(LANE).epoch, 950, {})),
+        (Wait, lambda: engine.acquire(LANE, B, 0)[0]),
+        (str, lambda: engine.release(LANE, A, engine.show(LANE).epoch, 930, {})),
+        (Wait, lambda: engine.acquire(LANE, "host-c", 0)[0]),
+        (type(None), lambda: engine.withdraw(LANE, "host-c")),
+        (type(None), lambda: engine.write_intent("a", (), "{}", settled=True, sync=True)),
+    )
+    with server.without_background_flush():
+        for kind, step in steps:
+            before = flushed(server)
+            assert isinstance(step(), kind)
+            assert flushed(server) > before, step
+        before = flushed(server)
+        engine.write_intent("b", (), "{}", settled=False, sync=False)
+        assert flushed(server) == before, "this server makes all durable: the test shows nothing"
+
+
+def flushed(server):
+    return int(server.sql("SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn")[0][0])
+
+
+def test_a_restart_is_another_incarnation_and_a_crashed_backend_is_none(server, opened):
+    engine = ready(opened())
+    first = engine.acquire(LANE, A, 0)[0]
+    before = engine.show(LANE).incarnation
+    pid = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'sealane'")[0][0]
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    assert isinstance(engine.renew(LANE, A, first.epoch, 0, {}), Grant)
+    assert engine.show(LANE).incarnation == before
+    server.stop()
+    server.start()
+    assert isinstance(engine.renew(LANE, A, first.epoch, 0, {}), Grant)
+    assert engine.show(LANE).incarnation != before
+    assert engine.release(LANE, A, first.epoch, 0, {}) == ""
+    assert isinstance(engine.acquire(LANE, B, 0)[0], Wait)
+
+
+def test_a_restart_in_mid_verb_is_waited_for(server, opened):
+    engine = ready(opened())
+    grant, _ = engine.acquire(LANE, A, 0)
+    answers = []
+    server.stop()
+    asking = threading.Thread(target=lambda: answers.append(engine.renew(LANE, A, grant.epoch, 0, {})))
+    asking.start()
+    server.start()
+    asking.join(LIMIT_S)
+    assert isinstance(answers[0], (Grant, Lost))
+
+
+def test_lanes_loaded_from_a_dump_are_another_incarnation(server, database, opened):
+    engine = ready(opened())
+    grant, _ = engine.acquire(LANE, A, 0)
+    copy = "CREATE TABLE kept AS TABLE sealane.lanes; TRUNCATE sealane.lanes; INSERT INTO sealane.lanes TABLE kept"
+    server.sql(copy, database)
+    assert engine.release(LANE, A, grant.epoch, 7, {}) == ""
+    assert isinstance(engine.acquire(LANE, B, 0)[0], Wait)
+
+
+def test_a_schema_that_was_dropped_is_made_again_and_grants_nothing_for_a_lease(server, database, opened):
+    engine = ready(opened())
+    grant, _ = engine.acquire(LANE, A, 0)
+    server.sql("DROP SCHEMA sealane CASCADE", database)
+    assert isinstance(engine.renew(LANE, A, grant.epoch, 0, {}), Lost)
+    assert isinstance(engine.acquire(LANE, B, 0)[0], Wait)
+
+
+@pytest.mark.parametrize("level", ["serializable", "repeatable read"])
+def test_a_strict_default_isolation_only_costs_repeats(server, database, opened, level):
+    server.sql(f"ALTER DATABASE {database} SET default_transaction_isolation = '{level}'")
+    engine = ready(opened())
+    grant, _ = engine.acquire(LANE, A, 0)
+    answers = []
+
+    def renew():
+        for _ in range(10):
+            answers.append(engine.renew(LANE, A, grant.epoch, 0, {}))
+
+    run_threads([renew] * 4)
+    assert len(answers) == 40
+    assert all(isinstance(answer, Grant) for answer in answers)
+
+
+def test_a_server_that_only_reads_is_unavailable_and_says_why(server, database, opened, monkeypatch):
+    monkeypatch.setattr("sealane.store.postgres.engine.ENGINE_LIMIT_S", 0.5)
+    engine = opened()
+    engine.now_ms()
+    server.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    engine.close()
+    with pytest.raises(Unavailable, match="read-only"):
+        engine.acquire(LANE, A, 0)
+    server.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
+    assert isinstance(engine.acquire(LANE, A, 0)[0], Wait)
+
+
+@pytest.fixture
+def pooled_port(server, database, tmp_path_factory):
+    """Where a pooler in transaction mode listens, with two connections to the server for all its clients."""
+    if PGBOUNCER is None:
+        pytest.skip("no pgbouncer here")
+    port, folder = free_port(), server.folder / f"pool-{database}"
+    folder.mkdir(exist_ok=True)
+    (folder / "users").write_text(f'"postgres" "{PASSWORD}"\n')
+    (folder / "conf").write_text(
+        f"[databases]\n{database} = host=127.0.0.1 port={server.port} dbname={database}\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nauth_file = {folder}/users\n"
+        f"unix_socket_dir =\npool_mode = transaction\ndefault_pool_size = 2\nserver_lifetime = 1\n"
+        f"ignore_startup_parameters = extra_float_digits\n"
+    )
+    if unprivileged():
+        subprocess.run(["chown", "-R", str(NOBODY), folder], check=True)
+    with (folder / "log").open("wb") as log:
+        running = subprocess.Popen([PGBOUNCER, folder / "conf"], stdout=log, stderr=log, cwd="/", **unprivileged())
+    yield port
+    running.kill()
+    running.wait(LIMIT_S)
+
+
+def test_behind_a_pooler_in_transaction_mode_all_works_but_waking(pooled_port, opened):
+    engines = [opened(port=pooled_port) for _ in range(4)]
+    ready(engines[0])
+    floors, told = [], []
+    stop = engines[0].listen("host-0", told.append)
+
+    def work(engine, host):
+        for _ in range(5):
+            while not isinstance(grant := engine.acquire(LANE, host, 0)[0], Grant):
+                engine.await_turn(LANE, host, 0.02)
+            floors.append(grant.floor)
+            assert isinstance(engine.release(LANE, host, grant.epoch, grant.floor + 1, {"key x": str(grant.floor)}), str)
+
+    run_threads([lambda n=n, engine=engine: work(engine, f"host-{n}") for n, engine in enumerate(engines)])
+    assert floors == list(range(20))
+    engines[1].write_intent("o1", ("o2",), "{}", settled=False, sync=True)
+    assert engines[2].read_intent("o2") == "{}"
+    engines[3].beat("token", 60_000)
+    assert engines[0].lives("token")
+    stop()
