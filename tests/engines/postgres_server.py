@@ -55,7 +55,12 @@ def usable(binaries):
     """Whether an unprivileged user may run them: a package may lie in a folder of root's own."""
     with contextlib.suppress(OSError):
         done = subprocess.run(
-            [binaries / "postgres", "--version"], capture_output=True, timeout=START_S, cwd="/", check=False, **unprivileged()
+            [binaries / "postgres", "--version"],
+            capture_output=True,
+            timeout=START_S,
+            cwd="/",
+            check=False,
+            **unprivileged(),
         )
         return done.returncode == 0
     return False
@@ -76,6 +81,39 @@ class Server:
     """One server; ``options`` are lines of postgresql.conf."""
 
     def __init__(self, binaries, **options):
+        self._place(binaries)
+        self._run(
+            "initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", self.folder / "password",
+            "-E", "UTF8", "--locale", "C", "--no-sync",
+        )  # fmt: skip
+        self._configure(**OPTIONS | options)
+        self.start()
+
+    @classmethod
+    @contextlib.contextmanager
+    def standby_of(cls, primary):
+        """A copy that follows, one that nobody waits for."""
+        standby = cls.__new__(cls)
+        standby._place(primary.binaries)
+        try:
+            standby._run(
+                "pg_basebackup",
+                "-D",
+                standby.data,
+                "-R",
+                "-c",
+                "fast",
+                "--no-sync",
+                "-d",
+                primary.url(application_name="copy"),
+            )
+            standby._configure(wal_receiver_status_interval="1")
+            standby.start()
+            yield standby
+        finally:
+            standby.close()
+
+    def _place(self, binaries):
         self.binaries = Path(binaries)
         self.folder = Path(tempfile.mkdtemp(prefix="sealane-pg-", dir="/tmp"))
         self.data, self.port, self.process = self.folder / "data", free_port(), None
@@ -83,14 +121,31 @@ class Server:
         if os.geteuid() == 0:
             for path in (self.folder, self.folder / "password"):
                 os.chown(path, NOBODY, NOBODY)
-        self._run(
-            "initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", self.folder / "password",
-            "-E", "UTF8", "--locale", "C", "--no-sync",
-        )  # fmt: skip
-        lines = OPTIONS | {"port": str(self.port)} | options
+
+    def _configure(self, **lines):
         with (self.data / "postgresql.conf").open("a") as conf:
-            conf.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
-        self.start()
+            conf.writelines(f"{name} = '{value}'\n" for name, value in (lines | {"port": str(self.port)}).items())
+
+    def await_replayed(self, primary):
+        """Until all that is in the primary's log was replayed here."""
+        there = primary.sql("SELECT pg_current_wal_insert_lsn()")[0][0]
+        self._await(f"SELECT pg_last_wal_replay_lsn() >= '{there}'")
+
+    def follow_no_more(self):
+        self.sql("ALTER SYSTEM SET primary_conninfo = ''")
+        self.sql("SELECT pg_reload_conf()")
+        self._await("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+
+    def promote(self):
+        assert self.sql("SELECT pg_promote()") == [(True,)]
+
+    def _await(self, question):
+        pause = threading.Event()
+        for _ in range(int(START_S / 0.02)):
+            if self.sql(question) == [(True,)]:
+                return
+            pause.wait(0.02)
+        raise AssertionError(question)
 
     def url(self, *, port=None, user="postgres", password=PASSWORD, database="postgres", **options):
         secret = password.replace("%", "%25")
@@ -163,6 +218,12 @@ class Server:
 
     def _run(self, program, *arguments):
         done = subprocess.run(
-            [self.binaries / program, *arguments], capture_output=True, text=True, timeout=60, cwd="/", check=False, **unprivileged()
+            [self.binaries / program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            check=False,
+            **unprivileged(),
         )
         assert done.returncode == 0, done.stdout + done.stderr

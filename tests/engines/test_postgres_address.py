@@ -28,11 +28,21 @@ def no_environment(monkeypatch):
     ("url", "shown", "schema", "lease_ms"),
     [
         (f"postgresql://u:{CODED}@h:6000/d", "postgresql://u@h:6000/d?schema=sealane", "sealane", LEASE_MS),
-        (f"postgres://u@h/d?password={CODED}&schema=lanes2", "postgresql://u@h:5432/d?schema=lanes2", "lanes2", LEASE_MS),
+        (
+            f"postgres://u@h/d?password={CODED}&schema=lanes2",
+            "postgresql://u@h:5432/d?schema=lanes2",
+            "lanes2",
+            LEASE_MS,
+        ),
         ("postgresql://u:a?b@h/d?lease_ms=500&schema=x", "postgresql://u@h:5432/d?schema=x", "x", 500),
         ("postgresql://u@a,b:7/d?lease_ms=900", "postgresql://u@a:5432,b:7/d?schema=sealane", "sealane", 900),
-        ("postgresql://u@[::1]:7/d", "postgresql://u@::1:7/d?schema=sealane", "sealane", LEASE_MS),
-        ("postgresql:///d?host=/run/pg&user=u", "postgresql://u@%2Frun%2Fpg:5432/d?schema=sealane", "sealane", LEASE_MS),
+        ("postgresql://u@[::1]:7/d", "postgresql://u@[::1]:7/d?schema=sealane", "sealane", LEASE_MS),
+        (
+            "postgresql:///d?host=/run/pg&user=u",
+            "postgresql://u@%2Frun%2Fpg:5432/d?schema=sealane",
+            "sealane",
+            LEASE_MS,
+        ),
     ],
 )
 def test_what_a_url_says(url, shown, schema, lease_ms):
@@ -47,7 +57,9 @@ def test_what_a_url_says(url, shown, schema, lease_ms):
 
 
 def test_the_url_has_the_last_word_on_libpqs_settings():
-    told = address_of("postgresql://h/d?connect_timeout=2&sslmode=verify-full&application_name=desk").parameters.reveal()
+    told = address_of(
+        "postgresql://h/d?connect_timeout=2&sslmode=verify-full&application_name=desk"
+    ).parameters.reveal()
     assert b"connect_timeout='2'" in told
     assert b"sslmode='verify-full'" in told
     assert b"application_name='desk'" in told
@@ -149,12 +161,13 @@ def test_tls_is_the_urls_to_ask_for(tmp_path, monkeypatch):
     try:
         engine = open_engine(server.url(sslmode="verify-full", sslrootcert=trusted))
         assert engine.now_ms()
-        used = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'sealane'"
-        assert server.sql(used) == [(True,)]
+        ours = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'sealane'"
+        assert server.sql(f"SELECT bool_and(ssl) {ours}") == [(True,)]
         engine.close()
         monkeypatch.setattr(engine_module, "ENGINE_LIMIT_S", 0.5)
+        elsewhere = server.url(sslmode="verify-full", sslrootcert=trusted).replace("127.0.0.1", "localhost")
         with pytest.raises(Unavailable, match="certificate"):
-            open_engine(server.url(sslmode="verify-full", sslrootcert=trusted).replace("127.0.0.1", "localhost")).now_ms()
+            open_engine(elsewhere).now_ms()
     finally:
         server.sql("ALTER SYSTEM RESET ssl")
         server.stop()

@@ -1,15 +1,17 @@
-"""What PostgreSQL promises when it fails: killed, restarted, loaded from a dump, a strange default, a pooler between."""
+"""What PostgreSQL promises when it fails: killed, restarted, failed over, loaded from a dump, behind a pooler."""
 
+import contextlib
 import subprocess
 import threading
 import uuid
 
 import pytest
-from postgres_server import NOBODY, PASSWORD, PGBOUNCER, free_port, shared, unprivileged
+from postgres_server import NOBODY, PASSWORD, PGBOUNCER, Server, free_port, shared, unprivileged
 
 from sealane.core.lease import Grant, Lost, Wait
 from sealane.errors import Unavailable
 from sealane.store.postgres import open_engine
+from sealane.store.postgres.limit import Limit
 from sealane.testing.contract_base import run_threads
 
 LANE, A, B = "kraken_global_nonce", "host-a", "host-b"
@@ -23,10 +25,7 @@ def pass_ms(passed_ms):
 
 @pytest.fixture
 def server():
-    running = shared()
-    yield running
-    if running.process.poll() is not None:
-        running.start()
+    return shared()
 
 
 @pytest.fixture
@@ -35,6 +34,8 @@ def database(server):
     name = f"d{uuid.uuid4().hex[:12]}"
     server.sql(f"CREATE DATABASE {name}")
     yield name
+    if server.process.poll() is not None:
+        server.start()
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -167,16 +168,54 @@ def test_a_strict_default_isolation_only_costs_repeats(server, database, opened,
     assert all(isinstance(answer, Grant) for answer in answers)
 
 
-def test_a_server_that_only_reads_is_unavailable_and_says_why(server, database, opened, monkeypatch):
+def test_a_server_that_only_reads_is_unavailable_and_says_why(server, opened, monkeypatch):
     monkeypatch.setattr("sealane.store.postgres.engine.ENGINE_LIMIT_S", 0.5)
     engine = opened()
     engine.now_ms()
-    server.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-    engine.close()
-    with pytest.raises(Unavailable, match="read-only"):
-        engine.acquire(LANE, A, 0)
-    server.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
+    for setting, kind in (("SET default_transaction_read_only = on", Unavailable), ("RESET ALL", None)):
+        server.sql(f"ALTER SYSTEM {setting}")
+        server.sql("SELECT pg_reload_conf()")
+        if kind:
+            with pytest.raises(kind, match="read-only"):
+                for _ in range(100):  # until the server has read its settings
+                    engine.acquire(LANE, A, 0)
+    for _ in range(100):
+        with contextlib.suppress(Unavailable):
+            assert isinstance(engine.acquire(LANE, A, 0)[0], Wait)
+            return
+    raise AssertionError("it never came back")
+
+
+def test_a_connection_to_what_is_no_primary_any_more_is_given_up(opened):
+    engine = opened()
+    engine.now_ms()
+    demoted = engine._wires.run(lambda wire: wire.execute("SET default_transaction_read_only = on"), Limit(LIMIT_S))
+    assert demoted.statusmessage == "SET"
     assert isinstance(engine.acquire(LANE, A, 0)[0], Wait)
+
+
+@pytest.mark.kill
+def test_a_failover_that_forgets_steps_grants_nothing_before_they_are_over(server, database, opened):
+    with Server.standby_of(server) as standby:
+        engine = opened(port=f"{server.port},127.0.0.1:{standby.port}")
+        ready(engine)
+        first = engine.acquire(LANE, A, 900)[0]
+        standby.await_replayed(server)
+        standby.follow_no_more()
+        engine.acquire(LANE, B, 0)
+        assert engine.release(LANE, A, first.epoch, 500, {}) == B
+        second = engine.acquire(LANE, B, 2_000)[0]
+        assert isinstance(second, Grant)
+        server.kill()
+        standby.promote()
+        assert engine.show(LANE).host == A, "nothing was forgotten, so nothing is shown here"
+        assert isinstance(engine.acquire(LANE, A, 0)[0], Wait), "the other is at work"
+        assert isinstance(engine.renew(LANE, B, second.epoch, 2_000, {}), Lost)
+        pass_ms(LEASE_MS)
+        third = engine.acquire(LANE, A, 5_000)[0]
+        assert (third.floor, third.clean) == (900, False)
+        assert third.epoch > second.epoch
+        engine.close()
 
 
 @pytest.fixture
@@ -213,7 +252,9 @@ def test_behind_a_pooler_in_transaction_mode_all_works_but_waking(pooled_port, o
             while not isinstance(grant := engine.acquire(LANE, host, 0)[0], Grant):
                 engine.await_turn(LANE, host, 0.02)
             floors.append(grant.floor)
-            assert isinstance(engine.release(LANE, host, grant.epoch, grant.floor + 1, {"key x": str(grant.floor)}), str)
+            assert isinstance(
+                engine.release(LANE, host, grant.epoch, grant.floor + 1, {"key x": str(grant.floor)}), str
+            )
 
     run_threads([lambda n=n, engine=engine: work(engine, f"host-{n}") for n, engine in enumerate(engines)])
     assert floors == list(range(20))

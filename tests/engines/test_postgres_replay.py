@@ -1,4 +1,4 @@
-"""The steps in SQL decide as core.lease does: thousands of random ones, with the engine's clock and life in our hands."""
+"""The steps in SQL decide as core.lease does: thousands of random ones, the engine's clock and life in our hands."""
 
 import os
 import random

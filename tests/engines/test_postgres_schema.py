@@ -1,4 +1,4 @@
-"""The schema: made and brought up to date by numbered files, by many at once, with few rights; and what it says if not."""
+"""The schema: made and brought up to date by numbered files, by many at once, with few rights; or what is said."""
 
 import subprocess
 import sys
@@ -83,11 +83,17 @@ def test_files_are_numbered_without_gaps():
     assert [number for number, *_ in schema.files()] == list(range(1, len(schema.files()) + 1))
 
 
-def test_an_older_schema_is_brought_up_to_date_and_one_that_fails_is_left_as_it_was(server, database, opened, monkeypatch):
+def test_an_older_schema_is_brought_up_to_date_and_one_that_fails_is_left_as_it_was(
+    server, database, opened, monkeypatch
+):
     engine = opened()
     assert isinstance(engine.acquire(LANE, A, 0)[0], Wait)
     known, latest = schema.files(), len(schema.files())
-    extra = (latest + 1, "9998_more.sql", "CREATE TABLE {schema}.more (n integer); INSERT INTO {schema}.more VALUES (7)")
+    extra = (
+        latest + 1,
+        "9998_more.sql",
+        "CREATE TABLE {schema}.more (n integer); INSERT INTO {schema}.more VALUES (7)",
+    )
     broken = (latest + 2, "9999_broken.sql", "CREATE TABLE {schema}.half (); SELECT 1 / 0")
     monkeypatch.setattr(schema, "files", lambda: (*known, extra, broken))
     with pytest.raises((Unavailable, SettingsError), match="division by zero"):
@@ -116,10 +122,9 @@ def test_a_role_that_may_make_nothing_is_told_what_to_grant(server, database, op
     with pytest.raises(SettingsError, match=r"permission denied.*GRANT CREATE ON DATABASE"):
         opened(user=trader).now_ms()
     opened().now_ms()
-    with pytest.raises(SettingsError, match="GRANT USAGE ON SCHEMA sealane TO"):
+    with pytest.raises(SettingsError, match="GRANT USAGE ON SCHEMA sealane TO") as raised:
         opened(user=trader).now_ms()
-    told = str(pytest.raises(SettingsError, opened(user=trader).now_ms).value)
-    for grant in told.split("Let the owner run: ")[1].split("; ")[:3]:
+    for grant in str(raised.value).split("Let the owner run: ")[1].split("; ")[:3]:
         server.sql(grant.replace("<role>", trader), database)
     engine = opened(user=trader)
     assert isinstance(engine.acquire(LANE, A, 0)[0], Wait)

@@ -122,7 +122,8 @@ def _hosts(given: dict[str, str]) -> str:
     hosts = (given.get("host") or given.get("hostaddr") or "localhost").split(",")
     ports = (given.get("port") or "").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    return ",".join(f"{quote(host, safe=':[]')}:{port or 5432}" for host, port in zip(hosts, ports, strict=False))
+    named = (f"[{host}]" if ":" in host else quote(host, safe="") for host in hosts)
+    return ",".join(f"{host}:{port or 5432}" for host, port in zip(named, ports, strict=False))
 
 
 def _pairs(parameters: dict[str, str]) -> bytes:

@@ -166,14 +166,14 @@ class _Ears:
         return was_listening
 
     def _pass_on(self, connection: Connection) -> None:
+        for said in connection.notifies(timeout=0):
+            self._understood(said.payload)
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(self._nudged, selectors.EVENT_READ)
             quiet = not selector.select(HEARTBEAT_S)
         if quiet:
             self._asked(connection, b"SELECT 1")
-        for said in connection.notifies(timeout=0):
-            self._understood(said.payload)
 
     def _understood(self, payload: str) -> None:
         try:

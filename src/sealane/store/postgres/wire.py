@@ -36,8 +36,19 @@ PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4)
 LATEST_STARTED_S = 0.05
 """With less than this left, no attempt is made."""
 # Class 08: connection; 40: serialisation, deadlock; 53300: too many; 57P0x: going down, coming up; 25006: a standby.
-_PASSING = ("08", "40", "53300", "57P01", "57P02", "57P03", "25006")
-_PASSING_WORDS = ("starting up", "shutting down", "recovery", "too many", "slots", "no more", "try again", "not yet")
+_CLASH = "40"
+_PASSING = ("08", _CLASH, "53300", "57P01", "57P02", "57P03", "25006")
+_PASSING_WORDS = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "too many",
+    "slots",
+    "no more",
+    "try again",
+    "not yet",
+    "terminating",
+)
 _SILENCE = "no answer"
 T = TypeVar("T")
 
@@ -168,8 +179,8 @@ class Wires:
             connection.add_notify_handler(lambda _: None)  # a pooler may pass on what another asked for
         connection.limit = limit.within(REUSED_LIMIT_S) if reused else limit
         done = self._worked(connection, work)
-        if reused and connection.closed:
-            self.close()  # one was cut: so were the others
+        if isinstance(done, Failure) and done.passing and not done.sqlstate.startswith(_CLASH):
+            self.close()  # one was cut, or its server is no primary any more: so it is with the others
         self._put_back(connection, generation)
         return done
 
