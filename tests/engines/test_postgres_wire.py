@@ -17,8 +17,8 @@ from sealane.store.postgres import engine as engine_module
 from sealane.store.postgres import listener, open_engine, wire
 
 LANE, A, B = "kraken_global_nonce", "host-a", "host-b"
-LEASE_MS = 300
-SHORT_LIMIT_S = 0.8
+SHORT_MS, LONG_MS = 100, 60_000
+SHORT_LIMIT_S = 0.5
 
 
 def pass_ms(passed_ms):
@@ -42,7 +42,7 @@ def opened(server):
     made, schema = [], f"w{uuid.uuid4().hex[:12]}"
 
     def make(**options):
-        made.append(open_engine(server.url(**{"schema": schema, "lease_ms": LEASE_MS} | options)))
+        made.append(open_engine(server.url(**{"schema": schema, "lease_ms": LONG_MS} | options)))
         return made[-1]
 
     yield make
@@ -51,11 +51,15 @@ def opened(server):
     server.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
-def ready(engine):
+@pytest.fixture
+def lane(opened):
+    """One that the engine has known for a lease, so that it is to be had at once."""
+    engine = opened(lease_ms=SHORT_MS)
     assert isinstance(engine.acquire(LANE, "nobody", 0)[0], Wait)
     engine.withdraw(LANE, "nobody")
-    pass_ms(LEASE_MS)
-    return engine
+    pass_ms(SHORT_MS)
+    engine.close()
+    return LANE
 
 
 @pytest.fixture
@@ -74,8 +78,8 @@ def refused_within_the_limit(verb, *arguments):
 
 
 @pytest.mark.parametrize(("action", "direction"), [(CUT, ASKED), (CUT, ANSWERED), (HALVE, ASKED), (HALVE, ANSWERED)])
-def test_a_step_is_made_once_over_a_connection_that_is_cut(opened, proxy, action, direction):
-    engine = ready(opened(port=proxy.port))
+def test_a_step_is_made_once_over_a_connection_that_is_cut(opened, lane, proxy, action, direction):
+    engine = opened(port=proxy.port)
     proxy.once(action, direction)
     grant, _ = engine.acquire(LANE, A, 900)
     assert isinstance(grant, Grant)
@@ -94,8 +98,8 @@ def test_a_step_is_made_once_over_a_connection_that_is_cut(opened, proxy, action
     assert (second.floor, second.clean, documents) == (950, True, {"key x": "[]"})
 
 
-def test_idle_connections_that_were_cut_are_no_trouble(opened, proxy):
-    engine = ready(opened(port=proxy.port))
+def test_idle_connections_that_were_cut_are_no_trouble(opened, lane, proxy):
+    engine = opened(port=proxy.port)
     grant, _ = engine.acquire(LANE, A, 900)
     for _ in range(3):
         proxy.cut_all()
@@ -109,17 +113,15 @@ def test_an_idle_connection_that_was_lost_without_a_word_leaves_time_for_a_new_o
     assert engine.now_ms() > before_ms
 
 
-def test_no_session_is_relied_on(opened, server):
+def test_no_session_is_relied_on(opened, server, lane):
     engine = opened()
-    grant = None
     for turn in range(3):
-        engine.acquire(LANE, A, 0)
-        pids = server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sealane'")
-        assert pids
-        pass_ms(LEASE_MS)
         grant, _ = engine.acquire(LANE, A, turn)
+        ended = server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sealane'")
+        assert ended == [(True,)]
+        assert isinstance(engine.renew(LANE, A, grant.epoch, turn, {}), Grant)
         engine.close()
-        assert isinstance(engine.release(LANE, A, grant.epoch, turn, {}), str)
+        assert engine.release(LANE, A, grant.epoch, turn, {}) == ""
 
 
 def test_a_port_where_nobody_is(opened, short_limit):
@@ -136,24 +138,27 @@ def test_a_listening_port_that_never_answers(opened, short_limit):
         assert "no answer" in refused_within_the_limit(engine.acquire, LANE, A, 0)
 
 
-def test_a_wire_that_is_silent_in_mid_answer(opened, proxy, short_limit):
-    engine = ready(opened(port=proxy.port))
+def test_a_wire_that_is_silent_in_mid_answer(opened, lane, proxy, short_limit):
+    engine = opened(port=proxy.port)
     proxy.trouble = lambda direction, piece: SWALLOW if direction == ANSWERED else PASS
     assert "no answer" in refused_within_the_limit(engine.acquire, LANE, A, 0)
 
 
-def test_a_server_that_is_stopped_short(opened, server, short_limit):
-    engine, fresh = ready(opened()), opened()
+def test_a_server_that_is_stopped_short(opened, lane, server, short_limit):
+    engine, fresh = opened(lease_ms=SHORT_MS), opened(lease_ms=SHORT_MS)
     grant, _ = engine.acquire(LANE, A, 900)
     with server.stopped_short():
         for verb in (engine, fresh):
             refused_within_the_limit(verb.renew, LANE, A, grant.epoch, 0, {})
-    pass_ms(LEASE_MS)
-    assert isinstance(engine.acquire(LANE, B, 0)[0], Grant), "what was asked meanwhile held the lane for ever"
+    for _ in range(100):
+        if isinstance(engine.acquire(LANE, B, 0)[0], Grant):
+            return
+        pass_ms(SHORT_MS)
+    raise AssertionError("what was asked meanwhile held the lane for ever")
 
 
-def test_waiting_goes_on_while_the_server_hangs_and_ends_by_its_limit(opened, server):
-    engine = ready(opened())
+def test_waiting_goes_on_while_the_server_hangs_and_ends_by_its_limit(opened, lane, server):
+    engine = opened()
     engine.acquire(LANE, A, 0)
     engine.acquire(LANE, B, 0)
     engine.await_turn(LANE, B, 0.1)
@@ -163,8 +168,8 @@ def test_waiting_goes_on_while_the_server_hangs_and_ends_by_its_limit(opened, se
         assert time.monotonic() - began < 2
 
 
-def test_many_threads_share_few_connections(opened, server):
-    engine = ready(opened())
+def test_many_threads_share_few_connections(opened, lane, server):
+    engine = opened()
     grant, _ = engine.acquire(LANE, A, 0)
     answers = []
 
@@ -183,8 +188,8 @@ def test_many_threads_share_few_connections(opened, server):
     assert used[0][0] <= wire.CONNECTIONS_MAX + 1
 
 
-def test_a_listener_hears_again_after_its_connection_was_cut(opened, server):
-    engine, other = ready(opened()), opened()
+def test_a_listener_hears_again_after_its_connection_was_cut(opened, lane, server):
+    engine, other = opened(), opened()
     heard, came = [], threading.Event()
     stop = engine.listen(A, lambda lane: (heard.append(lane), came.set()))
     engine.acquire(LANE, A, 0)
@@ -206,8 +211,8 @@ def test_an_engine_that_is_closed_hears_no_more_and_leaves_no_thread(opened):
     assert not any(thread.name == "sealane-postgres-listener" for thread in threading.enumerate())
 
 
-def test_a_forked_child_has_connections_of_its_own(opened, server):
-    engine = ready(opened())
+def test_a_forked_child_has_connections_of_its_own(opened, lane, server):
+    engine = opened()
     stop = engine.listen(A, print)
     grant, _ = engine.acquire(LANE, A, 0)
     with warnings.catch_warnings(action="ignore"):  # newer Pythons warn of threads in whoever forks
