@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers of a test's own: started, stopped short, killed, restarted, made replicas of another."""
+"""Real Redis and Valkey servers of a test's own: started, killed, restarted, made replicas of another."""
 
 import contextlib
 import os
