@@ -1,4 +1,4 @@
-"""What Redis's failures do to leases: killed, emptied, rolled back, replaced by a replica that missed the last steps."""
+"""What Redis's failures do to leases: killed, emptied, rolled back, replaced by a replica that missed steps."""
 
 import contextlib
 import threading
