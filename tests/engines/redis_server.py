@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers of a test's own: started, stopped short, killed, restarted, made replicas of another."""
+"""Real Redis and Valkey servers of a test's own: started, killed, restarted, made replicas of another."""
 
 import contextlib
 import os
@@ -30,10 +30,10 @@ def free_port():
 class Server:
     """One server in a folder; ``options`` are those of its command line."""
 
-    def __init__(self, folder, *options, binary=None, password=""):
+    def __init__(self, folder, *options, binary=None, password="", port=0):
         self.folder, self.options, self.password = Path(folder), options, password
         self.binary = binary or BINARIES["valkey"]
-        self.port = free_port()
+        self.port = port or free_port()
         self.process = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.start()

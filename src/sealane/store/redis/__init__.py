@@ -17,6 +17,9 @@ repeats a nonce only where the key was ahead of the clock.
     AOF, appendfsync always         forgets nothing         forgets nothing         forgets what it missed
     the same with ?replicas=N       as above                as above                nothing, if one of the N is promoted
 
+A server that gets its first replica, or had none for an hour, begins a new history, and a slot that moves in a cluster
+gets a new server: they count as restarts too. Holders go on renewing meanwhile; only nobody else is granted a lane.
+
 Cut off from its replicas, a primary goes on serving the hosts on its side: another host may be granted the lane by the
 replica that was promoted meanwhile, one lease after. With ``?replicas=N`` (N at least a majority of the replicas) it
 cannot: what fewer than N took is Unavailable, and its holder stops when its lease ends.
