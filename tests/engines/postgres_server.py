@@ -52,29 +52,37 @@ def unprivileged():
 
 
 def usable(binaries):
-    """Whether an unprivileged user may run them: a package may lie in a folder of root's own."""
-    with contextlib.suppress(OSError):
-        done = subprocess.run(
-            [binaries / "postgres", "--version"],
-            capture_output=True,
-            timeout=START_S,
-            cwd="/",
-            check=False,
-            **unprivileged(),
-        )
-        return done.returncode == 0
+    """Whether an unprivileged user may run them."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = [binaries / "postgres", "--version"]
+        subprocess.run(command, capture_output=True, timeout=START_S, cwd="/", check=True, **unprivileged())
+        return True
     return False
+
+
+def within_reach(binaries):
+    """The same, or a copy where they lie in a folder of root's own; None where neither can be run."""
+    if usable(binaries):
+        return binaries
+    folder = Path(tempfile.mkdtemp(prefix="sealane-pg-bin-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    package = binaries.parents[1]
+    libraries = package.with_suffix(".libs")  # found from the programs: three folders up, and down again
+    shutil.copytree(binaries.parent, folder / package.name / binaries.parent.name, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    copy = folder / binaries.relative_to(package.parent)
+    return copy if usable(copy) else None
 
 
 @functools.cache
 def shared(kind="bundled"):
     """One server for all tests of a run; a test that stops it has it started again."""
-    binaries = BINARIES.get(kind)
-    if binaries is None or not usable(binaries):
+    binaries = kind in BINARIES and within_reach(BINARIES[kind])
+    if not binaries:
         pytest.skip(f"no {kind} PostgreSQL that can be run here")
-    running = Server(binaries)
-    atexit.register(running.close)
-    return running
+    return Server(binaries)
 
 
 class Server:
@@ -82,6 +90,7 @@ class Server:
 
     def __init__(self, binaries, **options):
         self._place(binaries)
+        atexit.register(self.close)
         self._run(
             "initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", self.folder / "password",
             "-E", "UTF8", "--locale", "C", "--no-sync",

@@ -70,16 +70,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """One whose every wait for the server ends at ``limit``."""
 
     limit = Limit(None)
-    inherited = False
 
-    def __del__(self, *arguments: Any) -> None:
-        # The parent's is the parent's to close.
-        if not self.inherited:
-            super().__del__(*arguments)
+    def __del__(self, *_: Any) -> None:
+        """No warning: one that is kept for the next step ends with the program, and a parent's is its own to close."""
 
     def drop(self) -> None:
         """In a forked child: without a word on it to the server. The driver ends nothing that it did not begin."""
-        self.inherited = True
         with suppress(OSError, psycopg.Error):
             os.close(self.fileno())
 
@@ -130,7 +126,12 @@ class Wires:
         if not self._opening.acquire(timeout=limit.left_s()):
             return Failure("connections are being made, and none arrives", passing=True)
         coming: Future[Connection | Failure] = Future()
-        threading.Thread(target=self._open, args=(coming, self._opening), name="sealane-postgres", daemon=True).start()
+        making = threading.Thread(target=self._open, args=(coming, self._opening), name="sealane-postgres", daemon=True)
+        try:
+            making.start()
+        except RuntimeError as error:  # the interpreter is ending
+            self._opening.release()
+            return Failure(str(error))
         try:
             return coming.result(limit.left_s())
         except Late:
