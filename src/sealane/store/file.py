@@ -73,7 +73,7 @@ class FileLane:
     def __init__(self, store: FileStore, name: str, disk: Disk, floors: Floors) -> None:
         self.name = name
         self._disk, self._folder = disk, store.folder
-        self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
+        self.nonces = self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
         self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
         self.is_contended = self._turns.is_contended
@@ -82,6 +82,7 @@ class FileLane:
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor
         self.confirm_clock = self._nonces.confirm_clock
         self._rates = RateFiles(disk, store.folder)
+        self.accounts = self._rates.accounts
         self.rates, self.revise_rates = self._rates.read, self._rates.revise
         self.note, self.noted = self._rates.note, self._rates.noted
 
