@@ -41,7 +41,7 @@ class FileStore:
         self.folder = folder.absolute()
         self.identity = f"file:{self.folder.resolve()}"
         self._env_floor = env_floor
-        self._disk = disk or OsDisk()
+        self.disk = self._disk = disk or OsDisk()
         self._open: dict[str, FileLane] = {}
         self._intents = IntentFile(self._disk, self.folder)
 

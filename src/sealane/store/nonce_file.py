@@ -66,7 +66,7 @@ class NonceFile:
         self.reserve_due = False
         self.clock_doubted = False
         self.permit: Callable[[int, int], None] | None = None
-        """Called under the draw lock with a number that is not written yet and the time since boot; raises to forbid."""
+        """Called under the draw lock with a number, before it is written, and the time since boot. It may raise."""
         self._disk, self._floors, self._on_open, self._unit_ns = disk, floors, on_open, floors.unit_ns
         self._mark_path = path.with_suffix(".mark")
         self._guard = ClockGuard()
