@@ -40,7 +40,7 @@ HANDING_OVER_MAX_S = 30.0
 TURN_MAX_S = 300.0
 """A turn held for longer makes no progress: its lease is not renewed."""
 WRITTEN_SLACK_S = 1.0
-KEY, RATES, FENCE = "key ", "rates ", "fence"
+KEY, RATES, FENCE, EPOCH = "key ", "rates ", "fence", "epoch"
 
 T = TypeVar("T")
 logger = logging.getLogger("sealane.store")
@@ -204,6 +204,10 @@ class HostedLane:
                 self.check()
         return self._files.raise_floor(floor)
 
+    def take_lease(self) -> None:
+        """Have the lease, where it is to be had; a turn or a draw does so by itself."""
+        self._leased()
+
     # --- the lease ------------------------------------------------------------------------------------------------
 
     def _leased(self, at_least: int = 0) -> Hold:
@@ -347,17 +351,17 @@ class HostedLane:
 
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``. A key that was not fenced since an unclean change shows that this is due."""
-        state = self._files.read_key(fingerprint)
-        fenced = state.get("epoch", 0)
+        state = dict(self._files.read_key(fingerprint))
+        fenced = state.pop(EPOCH, 0)
         if isinstance(fenced, int) and fenced < self._lease.read().fence_epoch:
-            return {**state, "fence_due": True}
+            state["fence_due"] = True
         return state
 
     def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
         """See ``port.LaneStore``. Written through to the engine: it changes only when there was trouble."""
         if self._turn_epoch:
             self.check()
-        stamped = {**state, "epoch": self._lease.read().epoch}
+        stamped = {**state, EPOCH: self._lease.read().epoch}
         self._files.write_key(fingerprint, stamped)
         self._changed[KEY + fingerprint] = json.dumps(stamped)
         if not self.renew():
