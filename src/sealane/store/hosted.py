@@ -266,7 +266,8 @@ class HostedLane:
 
     def _take_over(self, grant: Grant, documents: Documents) -> None:
         """What the last holder left, into this host's files."""
-        self._files.raise_floor(grant.floor)
+        if grant.floor:
+            self._files.raise_floor(grant.floor)
         for name, text in documents.items():
             if name.startswith(KEY):
                 self._files.write_key(name.removeprefix(KEY), json.loads(text))
