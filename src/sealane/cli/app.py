@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, sim
+from sealane.cli import balance, call, cancel, nonce, order, orders, serve, sim
 from sealane.cli.demo import command as demo
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sim")(sim.sim)
+app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("balance")(balance.balance)
 app.command("order")(order.order)
