@@ -4,9 +4,11 @@ import asyncio
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ import pytest
 
 from sealane import InDoubt, Kraken, Quarantined
 from sealane.broker import AccountType, KrakenBroker
+from sealane.gateway import wire
 from sealane.gateway.app import make_app
 from sealane.gateway.door import PROBES, hostname
 from sealane.gateway.fleet import Fleet
@@ -189,6 +192,16 @@ def test_what_another_process_does_shows(served, keys):
     assert document["lanes"][0]["ahead_of_clock_s"] > 0
 
 
+def test_each_key_s_lane_shows_under_its_account(keys, monkeypatch):
+    monkeypatch.setenv("SEALANE_LANES", "per-key")
+    with Service(Fleet(os.environ, broker)) as service:
+        Served("", service).look()
+        state = service.state()
+        assert [lane.name for lane in state.seen.lanes] == ["MASTER", USER]
+        assert state.last_nonce == max(lane.last_nonce for lane in state.seen.lanes) > 0
+        assert state.verdict.reasons == []
+
+
 def test_it_answers_while_the_lane_is_held(served):
     from sealane.runtime import threads
     from sealane.runtime.lanes import current_owner
@@ -251,6 +264,27 @@ def test_only_addresses_and_known_names_are_answered(served, headers, status):
 
 def test_names_without_brackets_and_ports():
     assert [hostname(text) for text in ("a:1", "[::1]:1", "A.b", "", "[x")] == ["a", "::1", "a.b", "", ""]
+
+
+def test_who_takes_too_long_to_ask_is_hung_up_on(served, monkeypatch):
+    monkeypatch.setattr(wire, "REQUEST_LIMIT_S", 0.2)
+    parts = urlsplit(served.url)
+    for said in (b"", b"GET /livez HT", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"):
+        with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as slow, suppress(ConnectionError):
+            slow.sendall(said)
+            assert slow.recv(1) == b""
+
+
+def test_between_two_requests_a_connection_may_rest_longer(served, monkeypatch):
+    monkeypatch.setattr(wire, "REQUEST_LIMIT_S", 0.1)
+    parts = urlsplit(served.url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=LIMIT_S)
+    for _ in range(3):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read()
+        threading.Event().wait(0.25)
+    assert connection.sock is not None
+    connection.close()
 
 
 def test_only_reading_is_answered_and_nothing_may_be_kept_or_framed(served):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SIMULATOR = "SIMULATOR"
 SIMULATED_ACCOUNTS = 2
 SIMULATED_FOLDER = "simulator"
+NAMED_MAX = 5
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 logger = logging.getLogger("sealane.serve")
@@ -92,8 +93,9 @@ def _tell(url: str, accounts: list[str], simulated: bool, as_json: bool) -> None
     if as_json:
         print_json({"url": url, "simulated": simulated, "accounts": accounts})
     else:
-        told = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
-        console.print(f"{told}serving {', '.join(accounts)} on {url} . Stop it with Ctrl-C", soft_wrap=True)
+        mark = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
+        named = ", ".join(accounts) if len(accounts) <= NAMED_MAX else f"{len(accounts)} accounts"
+        console.print(f"{mark}{url} serves {named}; stop it with Ctrl-C", soft_wrap=True)
 
 
 class _Marked(logging.Formatter):

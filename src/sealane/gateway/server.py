@@ -22,6 +22,7 @@ from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
 from sealane.gateway.service import CALLS_STOP_S, Service
 from sealane.gateway.settings import ServeSettings
+from sealane.gateway.wire import Impatient
 
 HTTP_STOP_S = 3
 STOP_LIMIT_S = HTTP_STOP_S + CALLS_STOP_S
@@ -64,7 +65,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=Impatient,
                 ws="none",
                 lifespan="off",
                 log_config=None,
