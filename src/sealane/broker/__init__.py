@@ -1,6 +1,7 @@
 """Brokers: an account's balance, orders and positions behind one surface that fails closed."""
 
 from sealane.broker.account_broker import BrokerFigures
+from sealane.broker.adapter import KrakenBrokerAdapter
 from sealane.broker.kraken_broker import KrakenBroker
 from sealane.broker.port import AccountType, BalanceUnknown, Broker, DetailedBalance
 from sealane.broker.recovery import RecoveryFigures
@@ -12,5 +13,6 @@ __all__ = [
     "BrokerFigures",
     "DetailedBalance",
     "KrakenBroker",
+    "KrakenBrokerAdapter",
     "RecoveryFigures",
 ]
