@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sealane.broker.account_broker import AccountBroker, position
 from sealane.broker.kraken_assets import cash, is_cash, symbol
-from sealane.broker.port import BALANCE_CACHE_S, AccountType
+from sealane.broker.port import BALANCE_CACHE_S, AccountType, Broker
 from sealane.broker.shared import shared_balance
 from sealane.broker.standing import Holdings
 from sealane.client import Kraken, NotPlaced, Placed
@@ -187,3 +187,7 @@ def _agreed(account: str, other: str | None, why: str, remedy: str) -> str:
     if other is not None and other.casefold() != account.casefold():
         raise SettingsError(f"{why}, but the account is {other}: give {remedy}")
     return account
+
+
+if TYPE_CHECKING:
+    _as_promised: type[Broker] = KrakenBroker
