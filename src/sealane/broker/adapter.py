@@ -2,7 +2,7 @@
 
 1. Every answer is a dict with ``error``: None, or why the rest is stale or missing. What is not known is None, never 0
    and never an empty list.
-2. What the exchange or the network did is in the dict. A wrong argument is too: nothing was sent, and ``error`` says it.
+2. What the exchange or the network did is in the dict, and a wrong argument too: nothing was sent then.
 3. An order whose end is not known is ``"in_doubt"``, with the id by which it goes on being resolved: it is never
    "failed", because who reads that would send it again.
 """
