@@ -118,7 +118,7 @@ def test_a_key(changes, status, said):
             "unavailable after 3 errors in a row: reset",
         ),
         ({"error_count": 1, "error": "EAPI:Invalid key", "as_of": None}, "fail", "never answered so far: EAPI:Inval"),
-        ({"error_count": 1, "error": "reset"}, "warn", "1 errors in a row: reset"),
+        ({"error_count": 1, "error": "reset"}, "warn", "errors in a row: 1, the last: reset"),
         ({"asked_ns": ago(101)}, "fail", "last asked 101 s ago"),
         ({"asked_ns": ago(101), "error_count": 1, "error": "reset", "next_try_s": 9.0}, "warn", "reset"),
     ],

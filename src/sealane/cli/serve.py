@@ -75,7 +75,8 @@ def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
 def _broker(account: str) -> KrakenBroker:
     from sealane.broker import AccountType, KrakenBroker
 
-    return KrakenBroker() if account == MASTER else KrakenBroker(AccountType.USER, account)
+    kind, name = (AccountType.MASTER, None) if account == MASTER else (AccountType.USER, account)
+    return KrakenBroker(kind, name, balance_cache_s=0)  # the watcher's rhythm is all the cache there is to be
 
 
 def _announce_nonces() -> None:

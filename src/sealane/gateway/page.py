@@ -23,11 +23,11 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-.figures { width: auto; } .figures th { padding-right: 2rem; }
+.figures { width: auto; } .figures th { white-space: normal; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; white-space: nowrap; }
+thead th { font-weight: 600; white-space: nowrap; }
 .pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); }
-.status { font-weight: 700; } .why { min-width: 16rem; overflow-wrap: anywhere; }
+.status { font-weight: 700; } .key { white-space: nowrap; } .why { display: inline-block; min-width: 18rem; overflow-wrap: anywhere; }
 .simulator { border: 2px solid var(--warn); padding: .6rem 1rem; font-weight: 700; }
 """
 
@@ -98,7 +98,7 @@ def _cells(one: AccountState, state: State) -> tuple[str, ...]:
     as_of = one.broker.as_of if one.broker else None
     return (
         escape(one.member.account),
-        escape(one.member.key),
+        f'<span class="key">{escape(one.member.key)}</span>',
         f'<span class="status {status}">{status}</span>',
         f'<span class="why">{escape(one.check.output)}</span>',
         f"{calls:,}",
