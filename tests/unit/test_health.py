@@ -112,6 +112,7 @@ def test_a_key(changes, status, said):
     ("changes", "status", "said"),
     [
         ({"asked_ns": None, "as_of": None}, "fail", "no answer from Kraken yet"),
+        ({"as_of": None}, "fail", "no answer from Kraken yet"),
         (
             {"available": False, "error_count": 3, "error": "reset"},
             "fail",

@@ -96,7 +96,7 @@ def _tell(url: str, accounts: list[str], simulated: bool, as_json: bool) -> None
     else:
         mark = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
         named = ", ".join(accounts) if len(accounts) <= NAMED_MAX else f"{len(accounts)} accounts"
-        console.print(f"{mark}{url} serves {named}; stop it with Ctrl-C", soft_wrap=True)
+        console.print(f"{mark}{url} serves {named}; stop it with Ctrl-C", soft_wrap=True, markup=False)
 
 
 class _Marked(logging.Formatter):

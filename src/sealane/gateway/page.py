@@ -27,7 +27,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { font-weight: 600; white-space: nowrap; }
 .pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); }
-.status { font-weight: 700; } .key { white-space: nowrap; } .why { display: inline-block; min-width: 18rem; overflow-wrap: anywhere; }
+.status { font-weight: 700; } .key { white-space: nowrap; }
+.why { display: inline-block; min-width: 18rem; overflow-wrap: anywhere; }
 .simulator { border: 2px solid var(--warn); padding: .6rem 1rem; font-weight: 700; }
 """
 
