@@ -82,7 +82,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone: the library would end the process by the signal once more, and not with 0."""
+        """Leave them alone: they are heard already, and the library would raise them once more at the end."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
