@@ -75,7 +75,7 @@ def ec_key():
 
 
 def ed25519_key():
-    """A new Ed25519 key pair: seed and public half together in base64, as Coinbase hands it out, and the public half."""
+    """A new Ed25519 key pair: seed and public half in base64, as Coinbase hands it out, and the public half."""
     import base64
 
     key = ed25519.Ed25519PrivateKey.generate()

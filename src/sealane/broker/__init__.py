@@ -1,6 +1,7 @@
 """Brokers: an account's balance, orders and positions behind one surface that fails closed."""
 
 from sealane.broker.account_broker import BrokerFigures
+from sealane.broker.coinbase_broker import CoinbaseBroker
 from sealane.broker.kraken_broker import KrakenBroker
 from sealane.broker.port import AccountType, BalanceUnknown, Broker, DetailedBalance
 from sealane.broker.recovery import RecoveryFigures
@@ -10,6 +11,7 @@ __all__ = [
     "BalanceUnknown",
     "Broker",
     "BrokerFigures",
+    "CoinbaseBroker",
     "DetailedBalance",
     "KrakenBroker",
     "RecoveryFigures",

@@ -32,8 +32,8 @@ class CoinbaseRefused(Refused):
     """
 
     def __init__(self, method: str, status: int, said: str, *, remedy: str = "") -> None:
-        self.method, self.status, self.errors, self.wait_s = method, status, (said,), None
-        SealaneError.__init__(self, f"Coinbase refused {method} with {status}: {said}{remedy}")
+        self.method, self.status, self.errors, self.wait_s = method, status, (f"{status} {said}{remedy}",), None
+        SealaneError.__init__(self, f"Coinbase refused to {method}: {self.errors[0]}")
 
 
 class CoinbaseInDoubt(InDoubt):

@@ -65,7 +65,9 @@ def coinbase_key(name: str, secret: str, *, named: str = "api_secret", pem: bool
     """Check and wrap one key; ``pem`` allows a PEM alone."""
     name, text = _bare(name), _bare(secret)
     if not name or not name.isascii() or not name.isprintable() or " " in name:
-        raise SettingsError("COINBASE_API_KEY has characters that no Coinbase key has: copy the key's name again, whole")
+        raise SettingsError(
+            "COINBASE_API_KEY has characters that no Coinbase key has: copy the key's name again, whole"
+        )
     if pem or "-----" in text:
         return CoinbaseKey(name, Secret(whole_pem(text, named).encode()), named)
     return CoinbaseKey(name, Secret("".join(text.split()).encode()), named)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sealane.core.order import NotPlaced, Placed, amount
+from sealane.core.order import FOUND, NotPlaced, Placed, amount
 from sealane.errors import SettingsError
 
 DEADLINE_S = 10.0
@@ -70,7 +70,7 @@ def order_form(order: Mapping[str, Any]) -> OrderForm:
         product_id=product_id(order.get("pair")),
         side=side.upper(),
         configuration=_configuration(order),
-        client_order_id=str(uuid.uuid4()) if given is None else _checked_id(given),
+        client_order_id=str(uuid.uuid4()) if given is None else checked_id(given),
         fresh=given is None,
         deadline_s=_seconds("deadline_s", order.get("deadline_s", DEADLINE_S)),
         timeout_s=_seconds("timeout_s", order.get("timeout_s", TIMEOUT_S)),
@@ -106,19 +106,21 @@ def _placed(told: object, form: OrderForm, how: str) -> Placed | NotPlaced | str
     return _if_same(row, form) or Placed(order_id, form.client_order_id, described(form), how)
 
 
-def found_end(row: Mapping[str, Any], form: OrderForm, how: str) -> Placed | NotPlaced:
-    """What a row of the list of orders says of the order whose id it has."""
+def found_end(row: Mapping[str, Any], client_order_id: str, form: OrderForm | None = None) -> Placed | NotPlaced:
+    """What a row of the list of orders says of the order whose id it has; ``form`` is what it should be."""
     if row.get("status") == "FAILED":
         words = str(row.get("reject_reason") or "FAILED")
         said = row.get("reject_message") or words
-        return NotPlaced(f"Coinbase took it and it failed: {said}", words, form.client_order_id)
-    return _if_same(row, form) or Placed(str(row.get("order_id")), form.client_order_id, described(form), how)
+        return NotPlaced(f"Coinbase took it and it failed: {said}", words, client_order_id)
+    other = _if_same(row, form) if form else None
+    descr = described(form) if form else f"{str(row.get('side')).lower()} {row.get('product_id')}"
+    return other or Placed(str(row.get("order_id")), client_order_id, descr, FOUND)
 
 
 def _if_same(row: Mapping[str, Any], form: OrderForm) -> NotPlaced | None:
     """Not placed, where the id is another order's. Quotes are not compared: USD and USDC share books and names."""
     product, side = str(row.get("product_id", form.product_id)), str(row.get("side", form.side))
-    if product.split("-")[0] == form.product_id.split("-")[0] and side == form.side:
+    if product.partition("-")[0] == form.product_id.partition("-")[0] and side == form.side:
         return None
     other = f"{side} {product} ({row.get('order_id')})"
     return NotPlaced(f"its client_order_id is already that of another order, {other}", None, form.client_order_id)
@@ -170,12 +172,14 @@ def _size(name: str, order: Mapping[str, Any]) -> str:
     return text
 
 
-def _checked_id(given: object) -> str:
-    if not isinstance(given, str) or not 0 < len(given) <= ID_CHARACTERS_MAX or not given.isascii() or not given.isprintable():
+def checked_id(given: object) -> str:
+    """A client order id that is kept as it is; raises SettingsError for what is none."""
+    text = given if isinstance(given, str) else ""
+    if not 0 < len(text) <= ID_CHARACTERS_MAX or not text.isascii() or not text.isprintable():
         raise SettingsError(
             f"client_order_id is {given!r}: give a UUID, or up to {ID_CHARACTERS_MAX} ASCII characters, or leave it out"
         )
-    return given
+    return text
 
 
 def _seconds(name: str, value: object) -> float:

@@ -5,7 +5,8 @@
 2. Every wait has a limit: connecting, each read, and the whole body, so that a slow drip ends too.
 3. Nothing is sent twice here, redirects are not followed, and neither ``.netrc`` nor proxy variables are read: a
    ``.netrc`` would put its own word in place of the signed token.
-4. Only a failure to connect is "not sent", only a plain no is "refused". All else is lost: it may have been carried out.
+4. Only a failure to connect is "not sent", only a plain no is "refused". All else is lost, and may have been carried
+   out.
 5. No exception of a library below is passed on: theirs hold the request, and that holds the token.
 """
 
@@ -232,7 +233,9 @@ def _said(body: bytes, document: Mapping[str, object] | None, token: str) -> str
 def _failed(error: BaseException) -> _Ended:
     """What became of a request that a library gave up; told by its kind, because its text may hold the request."""
     kinds = tuple(_reasons(error))
-    unsent = any(isinstance(one, (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)) for one in kinds)
+    unsent = any(
+        isinstance(one, (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)) for one in kinds
+    )
     return _Ended(NotSent if unsent else Lost, type(kinds[-1]).__name__)
 
 
@@ -242,5 +245,7 @@ def _reasons(error: object) -> Iterator[BaseException]:
     while isinstance(error, BaseException) and id(error) not in seen:
         seen.add(id(error))
         yield error
-        inner = getattr(error, "reason", None) or next((one for one in error.args if isinstance(one, BaseException)), None)
+        inner = getattr(error, "reason", None) or next(
+            (one for one in error.args if isinstance(one, BaseException)), None
+        )
         error = inner or error.__cause__
