@@ -94,7 +94,7 @@ class CoinbaseServer:
         self.public_key, self.key_name = public_key, key_name
         self.book, self.seen, self.late = Book(), [], []
         self._faults, self._nonces, self._mutex = deque(), set(), threading.RLock()
-        self._wires, self.freed = set(), threading.Event()
+        self._wires, self.freed, self.connections = set(), threading.Event(), 0
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.exchange = self
         self.host = f"127.0.0.1:{self._http.server_address[1]}"
@@ -264,6 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.exchange = self.server.exchange
         self.exchange._wires.add(self.request)
+        self.exchange.connections += 1
 
     def finish(self):
         self.exchange._wires.discard(self.request)

@@ -74,7 +74,7 @@ def order_form(order: Mapping[str, Any]) -> OrderForm:
         fresh=given is None,
         deadline_s=_seconds("deadline_s", order.get("deadline_s", DEADLINE_S)),
         timeout_s=_seconds("timeout_s", order.get("timeout_s", TIMEOUT_S)),
-        validate=order.get("validate", False) is True,
+        validate=_switch("validate", order),
     )
 
 
@@ -146,7 +146,7 @@ def _configuration(order: Mapping[str, Any]) -> dict[str, dict[str, object]]:
     if order.get("quote_volume") is not None:
         raise SettingsError("quote_volume is for market orders: give volume")
     sizes: dict[str, object] = {"base_size": _size("volume", order), "limit_price": _size("price", order)}
-    if order.get("post_only"):
+    if _switch("post_only", order):
         if force != "gtc":
             raise SettingsError(f"post_only goes with time_in_force gtc, not {force}")
         sizes["post_only"] = True
@@ -180,6 +180,13 @@ def checked_id(given: object) -> str:
             f"client_order_id is {given!r}: give a UUID, or up to {ID_CHARACTERS_MAX} ASCII characters, or leave it out"
         )
     return text
+
+
+def _switch(name: str, order: Mapping[str, Any]) -> bool:
+    value = order.get(name, False)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}: give True or False")
+    return value
 
 
 def _seconds(name: str, value: object) -> float:
