@@ -94,6 +94,7 @@ class CoinbaseServer:
         self.public_key, self.key_name = public_key, key_name
         self.book, self.seen, self.late = Book(), [], []
         self._faults, self._nonces, self._mutex = deque(), set(), threading.RLock()
+        self.expects = []  # why tokens were refused, as far as a test means them to be
         self._wires, self.freed, self.connections = set(), threading.Event(), 0
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.exchange = self
@@ -119,7 +120,7 @@ class CoinbaseServer:
     # --- what a test does ------------------------------------------------------------------------------------------
 
     def fault(self, path, kind, *, count=1, **more):
-        """``kind``: status, drop, hang, html, cut, drip, echo, redirect, or late (dropped now, carried out later)."""
+        """``kind``: status, drop, hang, html, json, cut, drip, drip_head, echo, redirect; late: carried out later."""
         self._faults.extend(Fault(path, kind, **more) for _ in range(count))
 
     def carry_out_late(self):
@@ -313,7 +314,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, '{"success": true', length=1000)
                 self.close_connection = True
             case "drip":
-                self._drip()
+                self._send(200, "", length=10_000)
+                self._drip(b" ")
+            case "drip_head":
+                self._drip(b"HTTP/1.1 200 OK\r\n" + b"X-Drip: 1\r\n" * 90)
             case "hang":
                 self.exchange.freed.wait(HANG_LIMIT_S)
                 self.close_connection = True
@@ -325,12 +329,11 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 raise AssertionError(fault.kind)
 
-    def _drip(self):
+    def _drip(self, text):
         """A byte now and then: each read is answered, the whole never is."""
-        self._send(200, "", length=10_000)
         with contextlib.suppress(OSError):
-            for _ in range(1_000):
-                self.wfile.write(b" ")
+            for number in range(1_000):
+                self.wfile.write(text[number % len(text)].to_bytes())
                 if self.exchange.freed.wait(0.02):
                     break
         self.close_connection = True

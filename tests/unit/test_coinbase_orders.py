@@ -1,4 +1,4 @@
-"""Orders on Coinbase without a wire: their words, what answers say, and the ways out of doubt, on a clock of our own."""
+"""Orders on Coinbase without a wire: their words, what answers say, the ways out of doubt, on a clock of our own."""
 
 import logging
 from decimal import Decimal

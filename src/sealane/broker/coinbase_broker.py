@@ -29,7 +29,7 @@ from sealane.core.order import NotPlaced, Placed
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import rebuilt_after_fork
-from sealane.transport.http import checked_url, limits
+from sealane.transport.http import Timeouts, checked_url, limits
 
 if TYPE_CHECKING:
     from sealane.broker.coinbase_wire import CoinbaseWire
@@ -88,7 +88,7 @@ class CoinbaseBroker(AccountBroker):
                 raise SettingsError(f"the broker of {self._label} is closed: make a new one")
             if self._wire is None:
                 key, url = self._key or key_from_env(os.environ), self._url or url_from_env(os.environ)
-                self._wire = _wire(url, key, self._timeouts.read_s, self._timeouts.connect_s, self._clock)
+                self._wire = _wire(url, key, self._timeouts)
                 self._balance = shared_balance((key.name, url), self.exchange, self._label, self._clock)
                 self._balance.join(self)
 
@@ -216,13 +216,13 @@ def _account(account_type: AccountType | str, account_name: str | None, key: Coi
     return str(account_name)
 
 
-def _wire(url: str, key: CoinbaseKey, timeout_s: float, connect_s: float, clock: Clock) -> CoinbaseWire:
+def _wire(url: str, key: CoinbaseKey, timeouts: Timeouts) -> CoinbaseWire:
     try:
         from sealane.broker.coinbase_wire import CoinbaseWire
     except ImportError as error:
         raise SettingsError(
             f'Coinbase needs its SDK, and {error.name} is missing: pip install "sealane[coinbase]"'
         ) from error
-    wire = CoinbaseWire(url, key, timeout_s=timeout_s, connect_s=connect_s, clock=clock)
+    wire = CoinbaseWire(url, key, timeouts)
     rebuilt_after_fork(wire)
     return wire

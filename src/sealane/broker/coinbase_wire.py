@@ -2,7 +2,7 @@
 
 1. The SDK builds and signs the requests and reads the answers. Beneath it lies our adapter of its ``requests`` session
    (a public place to put one), which alone decides what counts as an answer.
-2. Every wait has a limit: connecting, each read, and the whole body, so that a slow drip ends too.
+2. Every wait has a limit: connecting, and the whole answer, head and body, so that a slow drip ends too.
 3. Nothing is sent twice here, redirects are not followed, and neither ``.netrc`` nor proxy variables are read: a
    ``.netrc`` would put its own word in place of the signed token.
 4. Only a failure to connect is "not sent", only a plain no is "refused". All else is lost, and may have been carried
@@ -13,10 +13,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import json
 import logging
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -31,9 +33,8 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from sealane.broker.coinbase_errors import CoinbaseRefused, Lost, NotSent
 from sealane.broker.coinbase_key import CoinbaseKey
-from sealane.core.nonce import NS_PER_S
 from sealane.errors import SealaneError, SettingsError
-from sealane.runtime.clock import Clock
+from sealane.transport.http import READ_TIMEOUT_S, Timeouts, within
 
 BODY_LIMIT = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
@@ -58,9 +59,8 @@ for name in ("coinbase.RESTClient", "coinbase.WSClient", "coinbase.WSUserClient"
 class CoinbaseWire:
     """Coinbase's REST side for one key; safe to use from any thread."""
 
-    def __init__(self, url: str, key: CoinbaseKey, *, timeout_s: float, connect_s: float, clock: Clock) -> None:
-        self._url, self._key, self._clock = url, key, clock
-        self._limits_s = connect_s, timeout_s
+    def __init__(self, url: str, key: CoinbaseKey, timeouts: Timeouts) -> None:
+        self._url, self._key, self._limits_s = url, key, (timeouts.connect_s, timeouts.read_s)
         _check(key)
         self._start()
 
@@ -70,7 +70,7 @@ class CoinbaseWire:
         self._client = RESTClient(self._key.name, secret, base_url=parts.netloc, timeout=self._limits_s)  # type: ignore[arg-type,unused-ignore]
         session = self._client.session
         session.trust_env = False
-        session.mount("https://", _Adapter(self._clock, self._limits_s[1], plain=parts.scheme == "http"))
+        session.mount("https://", _Adapter(plain=parts.scheme == "http"))
 
     def accounts(self) -> list[Document]:
         """All accounts of the key, from all pages."""
@@ -166,24 +166,51 @@ class _Ended(Exception):
         return Lost(f"Coinbase gave no usable answer to {method}: {self.said}")
 
 
+class _Answer(http.client.HTTPResponse):
+    """Read as a whole within the time that one read may take."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **more: Any) -> None:
+        super().__init__(within(sock, sock.gettimeout() or READ_TIMEOUT_S), *arguments, **more)  # type: ignore[arg-type]
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = _Answer
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Answer
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
 class _Adapter(HTTPAdapter):
     """Sends once, over plain http where the base URL says so, and judges what came back."""
 
-    def __init__(self, clock: Clock, timeout_s: float, *, plain: bool) -> None:
-        self._clock, self._timeout_s, self._plain = clock, timeout_s, plain
+    def __init__(self, *, plain: bool) -> None:
+        self._plain = plain
         super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+        """See HTTPAdapter; its connections read an answer within one limit."""
+        super().init_poolmanager(*arguments, **more)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **more: Any) -> requests.Response:
         """See HTTPAdapter; raises ``_Ended`` alone."""
         if self._plain:
             request.url = str(request.url).replace("https://", "http://", 1)
         token = str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
-        until_ns = self._clock.boot_ns() + round(self._timeout_s * NS_PER_S)
         end: _Ended
         try:
             response = super().send(request, *arguments, **{**more, "stream": True})
             with contextlib.closing(response):
-                body = self._body(response, until_ns)
+                body = _body_of(response)
             return _judged(response, body, token)
         except _Ended as ended:
             end = ended
@@ -191,15 +218,14 @@ class _Adapter(HTTPAdapter):
             end = _failed(error)
         raise end
 
-    def _body(self, response: requests.Response, until_ns: int) -> bytes:
-        body = bytearray()
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > BODY_LIMIT:
-                raise _Ended(Lost, f"an answer of more than {BODY_LIMIT} bytes")
-            if self._clock.boot_ns() > until_ns:
-                raise _Ended(Lost, f"an answer that was not whole within {self._timeout_s:g} s")
-        return bytes(body)
+
+def _body_of(response: requests.Response) -> bytes:
+    body = bytearray()
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise _Ended(Lost, f"an answer of more than {BODY_LIMIT} bytes")
+    return bytes(body)
 
 
 def _judged(response: requests.Response, body: bytes, token: str) -> requests.Response:
