@@ -418,3 +418,34 @@ def test_callers_at_once_share_one_fetch_or_ask_for_themselves(server, pair):
             thread.join(LIMIT_S)
     assert found == [TOTAL] * 8
     assert len(server.calls(ACCOUNTS)) == 3
+
+
+# --- the judge itself -------------------------------------------------------------------------------------------------
+
+
+def test_the_server_refuses_tokens_that_are_not_for_this_request(pair):
+    import jwt
+    from coinbase import jwt_generator
+    from coinbase_server import PREFIX
+
+    path = PREFIX + ACCOUNTS
+    with CoinbaseServer(pair[1]) as exchange:
+
+        def judged(token, method="GET", at=path):
+            return exchange.check(method, at, exchange.host, f"Bearer {token}")
+
+        def signed(**claims):
+            good = {"sub": KEY_NAME, "iss": "cdp", "nbf": 1, "exp": 121, "uri": f"GET {exchange.host}{path}"}
+            return jwt.encode({**good, **claims}, pair[0], algorithm="ES256", headers={"kid": KEY_NAME, "nonce": "n"})
+
+        good = jwt_generator.build_rest_jwt(f"GET {exchange.host}{path}", KEY_NAME, pair[0])
+        assert judged(good) == ""
+        assert judged(good) == "nonce"
+        assert judged(jwt_generator.build_rest_jwt(f"GET {exchange.host}{path}", KEY_NAME, pair[0]), "POST") == "uri"
+        assert judged(jwt_generator.build_rest_jwt(f"GET api.coinbase.com{path}", KEY_NAME, pair[0])) == "uri"
+        assert judged(jwt_generator.build_rest_jwt(f"GET {exchange.host}{path}", "other", pair[0])) == "kid, sub"
+        assert judged(signed()).startswith("ExpiredSignatureError")
+        assert judged(signed(exp=2**40)) == "life"
+        assert judged(signed(iss="me")).startswith("InvalidIssuerError")
+        assert judged(good[:-4] + "AAAA").startswith("InvalidSignatureError")
+        assert exchange.check("GET", path, exchange.host, None) == "no bearer token"

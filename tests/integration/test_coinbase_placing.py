@@ -1,4 +1,4 @@
-"""Orders on a local Coinbase: whatever happens on the way, one order is placed or none, and the end that is told is true."""
+"""Orders on a local Coinbase: whatever happens on the way, one order is placed or none, and what is told is true."""
 
 import re
 from decimal import Decimal
@@ -168,6 +168,22 @@ def test_nobody_to_ask_is_in_doubt_and_asked_again_it_is_placed_once(server, mad
     server._faults.clear()
     again = made().place_order(**LIMIT, client_order_id="mine")  # as after a restart
     assert [row["order_id"] for row in server.book.orders.values()] == [again.txid]
+
+
+def test_in_doubt_and_asked_again_a_refusal_is_no_end_yet(server, made):
+    broker = made()
+    server.fault(ORDERS, "late", count=99)
+    server.fault(LISTED, "drop")
+    with pytest.raises(InDoubt):
+        broker.place_order(**LIMIT, client_order_id="mine", timeout_s=0.01)
+    server._faults.clear()
+    server.fault(ORDERS, "status", status=429)
+    with pytest.raises(InDoubt, match="429 a fault; but whether an earlier order"):
+        broker.place_order(**LIMIT, client_order_id="mine")
+    server.carry_out_late()
+    server.fault(ORDERS, "status", status=429)
+    assert broker.place_order(**LIMIT, client_order_id="mine").how == FOUND
+    assert len(server.book.orders) == 1
 
 
 def test_another_order_under_a_used_id_is_not_said_to_be_placed(server, made):

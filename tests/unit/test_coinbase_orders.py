@@ -170,8 +170,32 @@ def test_an_answer_is_the_end_and_nothing_is_asked_after():
 @pytest.mark.parametrize("no", [NO, NotSent("no way there"), CoinbaseRefused("create order", 400, "bad size")])
 def test_a_plain_no_to_the_first_is_not_placed(no):
     wire = ScriptedWire([no])
-    assert isinstance(placed_with(wire)[0], NotPlaced)
+    assert isinstance(placed_with(wire, client_order_id=None)[0], NotPlaced)
     assert (len(wire.sent), wire.looked) == (1, 0)
+
+
+@pytest.mark.parametrize("no", [NO, NotSent("no way there"), CoinbaseRefused("create order", 429, "slow down")])
+def test_a_plain_no_to_an_id_that_was_given_is_an_end_after_a_look_alone(no):
+    assert isinstance(placed_with(ScriptedWire([no], [[]]))[0], NotPlaced)
+    assert placed_with(ScriptedWire([no], [[ROW]]))[0].how == FOUND
+    error, took_s = placed_with(ScriptedWire([no], [UNSEEN]))
+    assert isinstance(error, CoinbaseInDoubt)
+    assert "not known: no list" in error.detail
+    assert took_s == 0
+
+
+def test_a_plain_no_to_an_id_in_doubt_is_no_end_while_a_copy_can_be_taken():
+    clock = FakeClock()
+    doubted_ns = clock.boot_ns()
+
+    def again():
+        return Placing(FORM, ScriptedWire([NO]), clock, lambda _: False, doubted_ns).place()
+
+    clock.advance(TOKEN_LIFE_S + SHOWN_WITHIN_S - 1)
+    with pytest.raises(CoinbaseInDoubt, match="can still be taken"):
+        again()
+    clock.advance(2)
+    assert isinstance(again(), NotPlaced)
 
 
 def test_a_lost_answer_is_looked_for_before_anything_is_sent_again():

@@ -75,6 +75,7 @@ class CoinbaseBroker(AccountBroker):
         self._timeouts = limits(timeout_s)
         self._wire: CoinbaseWire | None = None
         self._closing = threading.Event()
+        self._doubts: dict[str, int] = {}
         self.after_fork()
         rebuilt_after_fork(self)
 
@@ -140,12 +141,16 @@ class CoinbaseBroker(AccountBroker):
         its end could not be found out within ``timeout_s``, SettingsError where nothing was sent.
         """
         form = order_form(order)
-        placing = Placing(form, self._open(), self._clock, lambda seconds: pause(self._closing, seconds))
+        earlier_ns = self._doubts.get(form.client_order_id)
+        placing = Placing(form, self._open(), self._clock, lambda seconds: pause(self._closing, seconds), earlier_ns)
         if form.validate:
             return placing.preview()
         self._balance.drop()
         try:
             return placing.place()
+        except BaseException:
+            self._doubts[form.client_order_id] = self._clock.boot_ns()
+            raise
         finally:
             self._balance.drop()
 

@@ -7,6 +7,8 @@
 4. Not placed, for certain, is an order that was not there at a look made when no copy of it could be taken any more: a
    request is signed for ``TOKEN_LIFE_S``, and ``SHOWN_WITHIN_S`` more are left for clocks and for the list to catch up.
 5. Neither within ``timeout_s``: CoinbaseInDoubt.
+6. An id that was given may be that of an earlier call whose end nobody knows. So a plain no is an end for it only where
+   a look shows no order, and where no earlier copy that is known of can be taken any more.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from sealane.runtime.clock import Clock
 
 TOKEN_LIFE_S = 120
 SHOWN_WITHIN_S = 60
+GONE_AFTER_S = TOKEN_LIFE_S + SHOWN_WITHIN_S
 LOOK_BACK_S = 300
 """How far before our own clock's time the list is searched for an order of a new id."""
 ROWS_BETWEEN_LIMITS = 1_000
@@ -47,10 +50,20 @@ class OrderWire(Protocol):
 
 
 class Placing:
-    """One order's way; ``pause(seconds)`` waits, and is True where it was cut short because the broker closed."""
+    """One order's way; ``pause(seconds)`` waits, and is True where it was cut short because the broker closed.
 
-    def __init__(self, form: OrderForm, wire: OrderWire, clock: Clock, pause: Callable[[float], bool]) -> None:
-        self._form, self._wire, self._clock, self._pause = form, wire, clock, pause
+    ``earlier_ns`` is until when an earlier call under this id was in doubt, in time since boot, None where none was.
+    """
+
+    def __init__(
+        self,
+        form: OrderForm,
+        wire: OrderWire,
+        clock: Clock,
+        pause: Callable[[float], bool],
+        earlier_ns: int | None = None,
+    ) -> None:
+        self._form, self._wire, self._clock, self._pause, self._earlier_ns = form, wire, clock, pause, earlier_ns
         self._begun_ns = self._sent_ns = clock.boot_ns()
         self._since = _rfc3339(clock.wall_ns() - LOOK_BACK_S * NS_PER_S) if form.fresh else None
 
@@ -60,7 +73,9 @@ class Placing:
         logger.info("Coinbase order %s goes out", name)
         try:
             end = self._sent(ANSWERED)
-            return self._out_of_doubt(end) if isinstance(end, str) else end
+            if isinstance(end, str):
+                return self._out_of_doubt(end)
+            return self._end_of_given(end) if isinstance(end, NotPlaced) and not self._form.fresh else end
         except (KeyboardInterrupt, SystemExit):
             logger.error("Coinbase order %s was interrupted and may have been placed: look for it by its id", name)
             raise
@@ -108,6 +123,16 @@ class Placing:
                 raise CoinbaseInDoubt(detail, self._form.client_order_id)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def _end_of_given(self, refused: NotPlaced) -> Placed | NotPlaced:
+        seen = self._looked()
+        if isinstance(seen, (Placed, NotPlaced)):
+            return seen
+        if seen is None and (self._earlier_ns is None or self._passed_s(self._earlier_ns) > GONE_AFTER_S):
+            return refused
+        why = seen or "a copy of it can still be taken"
+        detail = f"{refused.reason}; but whether an earlier order under its id was placed is not known: {why}"
+        raise CoinbaseInDoubt(detail, self._form.client_order_id)
+
     def _looked(self) -> Placed | NotPlaced | str | None:
         """The end that the list of orders shows, None where it is not there yet, a text where it could not be seen."""
         passed_s = self._passed_s(self._sent_ns)
@@ -115,7 +140,7 @@ class Placing:
             found = find(self._in_time(), self._form.client_order_id, self._form)
         except (Refused, Unavailable) as error:
             return str(error)
-        if found is None and passed_s > TOKEN_LIFE_S + SHOWN_WITHIN_S:
+        if found is None and passed_s > GONE_AFTER_S:
             return NotPlaced("it had not reached Coinbase when its signature ended", None, self._form.client_order_id)
         return found
 
