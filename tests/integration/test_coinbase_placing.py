@@ -12,7 +12,8 @@ from sealane.core.order import ANSWERED, FOUND, REPLAYED, VALIDATED, NotPlaced, 
 from sealane.errors import InDoubt
 
 LIMIT = {"pair": "BTC-USD", "side": "buy", "volume": Decimal("0.1"), "price": "20000"}
-TIMEOUT_S = 0.4
+LIMIT_S = 60
+SHORT_S = 0.6
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,13 @@ def server(pair, monkeypatch):
 
 
 @pytest.fixture
-def made(server, pair):
-    """Brokers of the one account; a new one is what a restart is."""
-    brokers = []
+def made(server, pair, request):
+    """Brokers of the one account; a new one is what a restart is. Impatient where a fault is a wait."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    brokers, timeout_s = [], SHORT_S if params.get("name") in ("hang", "drip") else LIMIT_S
 
     def make():
-        brokers.append(CoinbaseBroker(api_key=KEY_NAME, api_secret=pair[0], url=server.url, timeout_s=TIMEOUT_S))
+        brokers.append(CoinbaseBroker(api_key=KEY_NAME, api_secret=pair[0], url=server.url, timeout_s=timeout_s))
         return brokers[-1]
 
     yield make
@@ -209,6 +211,24 @@ def test_an_order_drops_the_cached_balance_however_it_ends(server, made):
         broker.place_order(**LIMIT)
         broker.get_account_balance()
         assert len(server.calls(ACCOUNTS)) == asked + 1
+
+
+def test_a_balance_asked_for_while_an_order_is_on_its_way_serves_nobody_after_it(server, made, monkeypatch):
+    one, other = made(), made()
+    one.get_account_balance()
+    wire, asked = one._open(), []
+
+    def meanwhile(order, go=wire.create_order):
+        for _ in range(2):
+            other.get_account_balance()
+            asked.append(len(server.calls(ACCOUNTS)))
+        return go(order)
+
+    monkeypatch.setattr(wire, "create_order", meanwhile)
+    one.place_order(**LIMIT)
+    other.get_account_balance()
+    assert asked == [2, 2]
+    assert len(server.calls(ACCOUNTS)) == 3
 
 
 def test_what_the_page_shows_runs(server, pair, monkeypatch):

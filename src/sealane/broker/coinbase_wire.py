@@ -16,7 +16,6 @@ import contextlib
 import http.client
 import io
 import json
-import logging
 import re
 import socket
 import ssl
@@ -49,11 +48,6 @@ _REMEDY = " (is the key right, its private half with it, may it view and trade, 
 _TOKENS = re.compile(r"eyJ[\w.-]+")
 
 Document = Mapping[str, Any]
-
-for name in ("coinbase.RESTClient", "coinbase.WSClient", "coinbase.WSUserClient"):
-    # Its own handlers print to stderr whatever a program's logging is set to.
-    for handler in tuple(logging.getLogger(name).handlers):
-        logging.getLogger(name).removeHandler(handler)
 
 
 class CoinbaseWire:
@@ -208,7 +202,7 @@ class _Adapter(HTTPAdapter):
         token = str(request.headers.get("Authorization", "")).removeprefix("Bearer ")
         end: _Ended
         try:
-            response = super().send(request, *arguments, **{**more, "stream": True})
+            response = super().send(request, *arguments, **more)
             with contextlib.closing(response):
                 body = _body_of(response)
             return _judged(response, body, token)
