@@ -69,7 +69,8 @@ class CoinbaseWire:
     def accounts(self) -> list[Document]:
         """All accounts of the key, from all pages."""
         fetch = self._client.get_accounts
-        return self._pages("list accounts", "accounts", lambda cursor: fetch(limit=ACCOUNTS_A_PAGE, cursor=cursor))
+        pages = self._page_by_page("list accounts", "accounts", lambda at: fetch(limit=ACCOUNTS_A_PAGE, cursor=at))
+        return list(pages)
 
     def orders(self, since: str | None) -> Iterator[Document]:
         """Orders since then (RFC 3339, None: all), latest pages first, each page as it is needed."""
@@ -94,9 +95,6 @@ class CoinbaseWire:
         """Leave the parent's connections to the parent."""
         _parents.append(self._client)
         self._start()
-
-    def _pages(self, method: str, name: str, fetch: Callable[[str | None], Any]) -> list[Document]:
-        return list(self._page_by_page(method, name, fetch))
 
     def _page_by_page(self, method: str, name: str, fetch: Callable[[str | None], Any]) -> Iterator[Document]:
         cursor: str | None = None
