@@ -10,7 +10,7 @@ from sealane.broker import recovery as recovery_module
 from sealane.simulator.fault_fields import KINDS
 
 BUY = {"pair": "XBTUSD", "side": "buy", "volume": "0.01", "price": "1000"}
-TIMEOUT_S = 0.25
+TIMEOUT_S = 0.2
 TOTAL = Decimal(120_000)
 REFUSED = "EGeneral:Permission denied"
 HARMLESS = [  # an answer comes, however late or odd
@@ -40,6 +40,8 @@ SAID_NO = [
     {"kind": "error", "error": REFUSED},
     {"kind": "error", "error": "EAPI:Invalid signature", "consume_nonce": False},
 ]
+LOST_READS = [fault for fault in LOST if fault != {"kind": "hang", "hang_s": 2, "applied": True}]
+"""Whether a read that nobody heard of was applied is the same to everybody."""
 CALLS = {
     "connect": lambda broker: broker.connect(),
     "get_account_balance": lambda broker: broker.get_account_balance(),
@@ -75,7 +77,7 @@ def broker(keys, monkeypatch):
         yield broker
 
 
-@pytest.mark.parametrize("fault", HARMLESS + LOST, ids=words)
+@pytest.mark.parametrize("fault", HARMLESS + LOST_READS, ids=words)
 def test_a_call_gets_over_one_fault(keys, broker, fault):
     for name, call in CALLS.items():
         keys.add_fault(**fault, methods=["Balance"])
@@ -84,7 +86,7 @@ def test_a_call_gets_over_one_fault(keys, broker, fault):
     assert keys.journal()["summary"]["refused_nonce"] == 0
 
 
-@pytest.mark.parametrize("fault", LOST + SAID_NO, ids=words)
+@pytest.mark.parametrize("fault", LOST_READS + SAID_NO, ids=words)
 @pytest.mark.parametrize("call", CALLS)
 def test_an_outage_with_nothing_known(keys, broker, fault, call):
     keys.add_fault(**fault, methods=["Balance"], count=100)
@@ -107,7 +109,7 @@ def test_an_outage_with_nothing_known(keys, broker, fault, call):
     assert broker.get_error_count() == counted
 
 
-@pytest.mark.parametrize("fault", LOST + SAID_NO, ids=words)
+@pytest.mark.parametrize("fault", LOST_READS + SAID_NO, ids=words)
 def test_an_outage_with_a_balance_known(keys, broker, fault, caplog):
     assert broker.connect()
     keys.add_fault(**fault, methods=["Balance"], count=100)

@@ -227,6 +227,21 @@ def test_brokers_of_one_account_ask_once(keys):
         assert asked(keys, account="user1") == 1
 
 
+def test_the_documents_lock_held_by_who_asks(keys, fresh_manager):
+    """Another thread's fetch waits for the turn that the asking thread has: it must not wait for that one."""
+    with Kraken.from_env(turn_wait_s=5) as client, KrakenBroker(client=client) as broker:
+        waits = threading.Event()
+        fetch = broker.fetch_holdings
+        broker.fetch_holdings = lambda: waits.set() or fetch()
+        with ThreadPoolExecutor(1) as pool:
+            with fresh_manager.get_kraken_api_lock():
+                other = pool.submit(broker.get_account_balance_detailed)
+                assert waits.wait(LIMIT_S)
+                assert broker.get_account_balance_detailed()["error"] is None
+                assert asked(keys) == 1
+            assert other.result(LIMIT_S)["error"] is None
+
+
 # --- orders and other calls -------------------------------------------------------------------------------------------
 
 
