@@ -33,6 +33,7 @@ from sealane.transport.http import Timeouts, checked_url, limits
 
 if TYPE_CHECKING:
     from sealane.broker.coinbase_wire import CoinbaseWire
+    from sealane.broker.port import Broker
 
 TIMEOUT_S = 15.0
 USD, USDT = "USD", "USDT"
@@ -231,3 +232,7 @@ def _wire(url: str, key: CoinbaseKey, timeouts: Timeouts) -> CoinbaseWire:
     wire = CoinbaseWire(url, key, timeouts)
     rebuilt_after_fork(wire)
     return wire
+
+
+if TYPE_CHECKING:
+    _as_promised: type[Broker] = CoinbaseBroker
