@@ -11,8 +11,9 @@ from sealane.trading.gates import GateResult, walk
 from sealane.trading.limits import HardLimits
 from sealane.trading.market import Scan, scan
 from sealane.trading.preflight import probe
-from sealane.trading.rounds import AccountRound, Rules, Seat, account_round
+from sealane.trading.rounds import AccountRound, Rules, account_round
 from sealane.trading.runner import Plan, Runner, Summary
+from sealane.trading.seats import Seat, kraken_seats
 from sealane.trading.strategy import Signal, Strategy, load_strategy
 from sealane.trading.views import AccountView, MarketView, PairRules, Quote
 
@@ -36,6 +37,7 @@ __all__ = [
     "Strategy",
     "Summary",
     "account_round",
+    "kraken_seats",
     "load_strategy",
     "probe",
     "scan",

@@ -18,6 +18,7 @@ from sealane.trading.market import ONLINE, Scan
 from sealane.trading.views import holdings
 
 NAMES = ("balance", "health", "capital validation", "market scan", "signal execution")
+_NO_PAIR = "no pair is allowed: set SEALANE_ALLOWED_PAIRS, such as XBTUSD,ETHUSD"
 BALANCE, HEALTH, CAPITAL, MARKET, EXECUTION = range(1, 6)
 
 
@@ -134,9 +135,7 @@ def market_gate(seen: Scan, limits: HardLimits, now_ns: int) -> GateResult:
     """Gate 4: at least one allowed pair is online and has a fresh price."""
     market = seen.market
     if not limits.allowed_pairs:
-        return _judged(
-            MARKET, "no pair is allowed: set SEALANE_ALLOWED_PAIRS, such as XBTUSD,ETHUSD", "", {"pairs": {}}
-        )
+        return _judged(MARKET, _NO_PAIR, "", {"allowed": ()})
     if market is None:
         return _judged(MARKET, f"the market is not known: {seen.error}", "", {"allowed": limits.allowed_pairs})
     ages = {pair: quote.age_s(now_ns) for pair, quote in market.quotes.items()}
@@ -159,7 +158,12 @@ def execution_gate(executions: Sequence[Execution]) -> GateResult:
     failed = [execution for execution in executions if not execution.went_through]
     trouble = "; ".join(f"{done.signal}: {done.end}: {done.reason}" for done in failed)
     went = "; ".join(f"{done.signal}: {done.end}" for done in executions) or "no signals"
-    return _judged(EXECUTION, trouble, went, {"signals": len(executions), "failed": len(failed)})
+    return _judged(EXECUTION, trouble, went, {"signals": [_row(done) for done in executions]})
+
+
+def _row(done: Execution) -> dict[str, str]:
+    row = {"signal": str(done.signal), "why": done.signal.reason, "end": done.end.value, "reason": done.reason}
+    return row | {name: value for name in ("txid", "client_order_id") if (value := getattr(done, name))}
 
 
 def _judged(gate: int, trouble: str, otherwise: str, inputs: Mapping[str, object]) -> GateResult:

@@ -73,13 +73,18 @@ class HardLimits:
 
 def why_blocked(signal: Signal, limits: HardLimits, market: MarketView, capital_usd: Decimal, now_ns: int) -> str:
     """Why an order is kept back, "" where it is not."""
-    pair = market.named(signal.pair)
     if signal.side == "buy" and limits.buys_off:
         return "HARD_BUY_OFF blocks buys"
-    if pair not in {market.named(allowed) for allowed in limits.allowed_pairs}:
+    if market.named(signal.pair) not in {market.named(allowed) for allowed in limits.allowed_pairs}:
         return f"{signal.pair} is not among the allowed pairs: {', '.join(limits.allowed_pairs) or 'none'}"
     if signal.side == "buy" and capital_usd < limits.min_capital_usd:
         return f"capital of {capital_usd:f} USD is below the least capital of {limits.min_capital_usd:f} USD"
+    return _why_too_large(signal, limits, market, now_ns)
+
+
+def _why_too_large(signal: Signal, limits: HardLimits, market: MarketView, now_ns: int) -> str:
+    """Why it is not known to be small enough, "" where it is."""
+    pair = market.named(signal.pair)
     quote, rules = market.quotes.get(pair), market.rules.get(pair)
     if quote is None or rules is None:
         return f"the price of {pair} is not known: {market.left_out.get(pair, 'it was not asked for')}"
@@ -96,8 +101,8 @@ def why_blocked(signal: Signal, limits: HardLimits, market: MarketView, capital_
 def worth_usd(signal: Signal, quote: Quote) -> Decimal:
     """What an order is worth at most, in the pair's quote currency.
 
-    A market order by the ask; a limit buy by its price, above which it never pays; a limit sell by its price or the bid,
-    whichever is higher.
+    A market order by the ask; a limit buy by its price, above which it never pays; a limit sell by its price or the
+    bid, whichever is higher.
     """
     if signal.price is None:
         price = quote.ask

@@ -1,7 +1,7 @@
 """One look at the market for every account of a round: three public calls, which wait for no lane.
 
-What cannot be had or read is said, never made up: a scan has a market or an error, and a pair whose rows are not whole is
-left out with the reason.
+What cannot be had or read is said, never made up: a scan has a market or an error, and a pair whose rows are not whole
+is left out with the reason.
 """
 
 from __future__ import annotations

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
 
-from sealane.broker import Broker
 from sealane.trading.executor import Execution, Executor
 from sealane.trading.gates import (
     EXECUTION,
@@ -26,31 +24,11 @@ from sealane.trading.gates import (
 )
 from sealane.trading.limits import HardLimits
 from sealane.trading.market import Scan
+from sealane.trading.seats import Seat
 from sealane.trading.strategy import Signal
 from sealane.trading.views import AccountView, MarketView
 
 Decide = Callable[[MarketView, AccountView], Sequence[Signal]]
-
-
-class Client(Protocol):
-    """What is asked of an account's ``Kraken`` besides its broker."""
-
-    def statistics(self) -> Any:
-        """Figures; ``quarantined`` is the diagnosis of a stopped key."""
-        ...
-
-    def orders(self, *, in_doubt: bool = False, limit: int = 100) -> Sequence[Any]:
-        """Orders known here; those in doubt have an ``id``."""
-        ...
-
-
-@dataclass(frozen=True)
-class Seat:
-    """An account at the table: its name, its broker, and the client below that."""
-
-    account: str
-    broker: Broker
-    client: Client
 
 
 @dataclass(frozen=True)
@@ -136,17 +114,8 @@ class _Steps:
 
 
 def document_of(done: AccountRound) -> dict[str, object]:
-    """A round as plain JSON values, money as text."""
-    return {
-        "account": done.account,
-        "passed": done.passed,
-        "gates": [_plain(vars(gate)) for gate in done.gates],
-        "signals": [
-            {"signal": str(one.signal), "why": one.signal.reason, "end": one.end.value, "reason": one.reason}
-            | {name: value for name in ("txid", "client_order_id") if (value := getattr(one, name))}
-            for one in done.executions
-        ],
-    }
+    """A round as plain JSON values, money as text: ``{"account", "passed", "gates": […]}``."""
+    return {"account": done.account, "passed": done.passed, "gates": [_plain(vars(gate)) for gate in done.gates]}
 
 
 def _plain(value: object) -> object:

@@ -2,8 +2,8 @@
 
 1. A round looks at the market once, then walks each account through the gates on a thread of its own. Whatever happens
    to one account stays with it.
-2. The next round starts ``interval_s`` after the one before. Where accounts are still busy it waits for them, but for no
-   longer than ``LATE_MAX_S``: who is busy even then is passed over in that round, and the others go on.
+2. The next round starts ``interval_s`` after the one before. Where accounts are still busy it waits for them, but
+   no longer than ``LATE_MAX_S``: who is busy even then is passed over in that round, and the others go on.
 3. After ``stop`` no round and no signal starts. What is in flight ends, for at most ``STOP_LIMIT_S``.
 4. An account's strategy is called by one thread at a time.
 """
@@ -25,7 +25,8 @@ from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.trading.executor import End
 from sealane.trading.limits import HardLimits
 from sealane.trading.market import PublicCalls, Scan, scan
-from sealane.trading.rounds import AccountRound, Rules, Seat, account_round
+from sealane.trading.rounds import AccountRound, Rules, account_round
+from sealane.trading.seats import Seat
 from sealane.trading.strategy import Strategy, signals_of
 
 INTERVAL_S = 60.0
@@ -128,7 +129,7 @@ class Runner:
         self._public, self._plan, self._told, self._clock = public, plan, told, clock
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()  # its put() is safe in a signal handler
         self._stopping = False
-        rules = Rules(plan.limits, plan.live, clock.wall_ns, lambda: self._stopping)
+        rules = Rules(plan.limits, plan.live, clock.wall_ns, self.stopping)
         self._workers = [_Worker(seat, strategy(), rules) for seat in seats]
 
     def stop(self) -> None:
@@ -138,11 +139,10 @@ class Runner:
 
     def run(self) -> Summary:
         """Make the rounds; returns when they are over, or soon after ``stop``."""
-        number = 0
-        while not self._stopping and (number < self._plan.rounds or not self._plan.rounds):
-            if number:
-                self._wait_for_the_next(due_ns)
-            if self._stopping:
+        number, due_ns = 0, self._clock.boot_ns()
+        while not self._plan.rounds or number < self._plan.rounds:
+            self._wait_for_the_next(due_ns)
+            if self.stopping():
                 break
             number += 1
             due_ns = self._clock.boot_ns() + int(self._plan.interval_s * NS_PER_S)
@@ -150,10 +150,14 @@ class Runner:
         self._settle(self._plan.stop_limit_s)
         return Summary(
             number,
-            self._stopping,
+            self.stopping(),
             tuple(worker.summary for worker in self._workers),
             tuple(worker.account for worker in self._workers if worker.busy),
         )
+
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping
 
     def _start(self, number: int) -> None:
         seen = scan(self._public, self._plan.limits.allowed_pairs, self._clock.wall_ns)
@@ -166,15 +170,16 @@ class Runner:
 
     def _wait_for_the_next(self, due_ns: int) -> None:
         """Until the time has come, and then for the busy, within the limit."""
-        while not self._stopping and (left_s := self._left_s(due_ns)) > 0:
+        while not self.stopping() and (left_s := self._left_s(due_ns)) > 0:
             self._hear(left_s)
-        self._settle(self._plan.late_max_s, unless_stopping=True)
+        if not self.stopping():
+            self._settle(self._plan.late_max_s, even_to_stop=False)
 
-    def _settle(self, limit_s: float, *, unless_stopping: bool = False) -> None:
-        """Wait until no account is busy, for at most ``limit_s``."""
+    def _settle(self, limit_s: float, *, even_to_stop: bool = True) -> None:
+        """Wait until no account is busy, for at most ``limit_s``; or until ``stop`` is called."""
         until_ns = self._clock.boot_ns() + int(limit_s * NS_PER_S)
         while any(worker.busy for worker in self._workers) and (left_s := self._left_s(until_ns)) > 0:
-            if unless_stopping and self._stopping:
+            if self.stopping() and not even_to_stop:
                 return
             self._hear(left_s)
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 
+from sealane.broker.kraken_assets import USD, is_cash
 from sealane.core.nonce import NS_PER_S
 
-USD_NAMES = ("ZUSD", "USD")
-DOLLAR_NAMES = (*USD_NAMES, "USDT")
 _SPELLINGS = (("BTC", "XBT"), ("DOGE", "XDG"))
 
 
@@ -56,7 +55,7 @@ class PairRules:
     @property
     def in_usd(self) -> bool:
         """Whether prices are in US dollars."""
-        return self.quote in USD_NAMES
+        return self.quote in USD
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,12 @@ class AccountView:
 
 
 def holdings(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """The assets above zero that are no dollars; ``USD.F`` and the like are dollars too."""
-    return {
-        asset: amount for asset, amount in amounts.items() if amount > 0 and asset.partition(".")[0] not in DOLLAR_NAMES
-    }
+    """The assets above zero that do not count into the balance as dollars."""
+    return {asset: amount for asset, amount in amounts.items() if amount > 0 and not is_cash(asset)}
 
 
 def compact(pair: str) -> str:
-    """A pair as Kraken's altnames are written: ``btc/usd`` is ``XBTUSD``; within a name (``WBTCUSD``) nothing changes."""
+    """A pair as Kraken writes its altnames: ``btc/usd`` is ``XBTUSD``; within a name (``WBTCUSD``) nothing changes."""
     name = pair.strip().upper().replace("/", "")
     for other, own in _SPELLINGS:
         if name.startswith(other):
