@@ -1,7 +1,7 @@
 """``sealane run module:Strategy``: the five gates on a clock, for MASTER and every user side by side.
 
-Progress goes to stderr, the summary to stdout. SIGTERM and SIGINT start nothing more and let what is in flight end. Exit
-codes: 0 ended or stopped in order, 2 settings, 5 an order is in doubt or did not end in time.
+Progress goes to stderr, the summary to stdout. SIGTERM and SIGINT start nothing more and let what is in flight end.
+Exit codes: 0 ended or stopped in order, 2 settings, 5 an order is in doubt or did not end in time.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sealane.trading.rounds import AccountRound, document_of
 from sealane.trading.runner import INTERVAL_S, AccountSummary, Plan, Runner, Summary
 from sealane.trading.seats import Seat, accounts_named, kraken_seats
 from sealane.trading.strategy import load_strategy
+from sealane.trading.views import plain
 
 IN_DOUBT = 5
 
@@ -76,12 +77,12 @@ def _stopped_by_signals(runner: Runner) -> Iterator[None]:
 def _announce(strategy: str, plan: Plan, seats: Sequence[Seat], url: str) -> None:
     limits = plan.limits
     if plan.live:
-        diagnostics.print(f"[bold white on red] LIVE [/] orders are placed at {escape(url)}", soft_wrap=True)
+        diagnostics.print(f"[bold white on red]LIVE[/]: orders are placed at {escape(url)}", soft_wrap=True)
     else:
-        diagnostics.print("[bold black on yellow] VALIDATE-ONLY [/] orders are checked, none is placed; --live places")
+        diagnostics.print("[bold black on yellow]VALIDATE-ONLY[/]: orders are checked, none is placed; --live places")
     said = [
         f"{escape(strategy)} for {', '.join(escape(seat.account) for seat in seats)}, every {plan.interval_s:g} s",
-        f"largest order {limits.max_order_usd:f} USD, least capital {limits.min_capital_usd:f} USD, "
+        f"largest order {plain(limits.max_order_usd)} USD, least capital {plain(limits.min_capital_usd)} USD, "
         f"pairs {', '.join(limits.allowed_pairs) or 'none'}",
         *(["HARD_BUY_OFF: nothing is bought"] if limits.buys_off else []),
     ]
@@ -114,10 +115,11 @@ def _print(summary: Summary, strategy: str, plan: Plan, as_json: bool) -> None:
             }
         )
         return
-    table = Table("account", "rounds", "all gates passed", *(end.value for end in End), box=None, padding=(0, 2, 0, 0))
+    ends = [end for end in End if any(end in one.ends for one in summary.accounts)]
+    table = Table("account", "rounds", "passed", *(end.value for end in ends), box=None, padding=(0, 2, 0, 0))
     for one in summary.accounts:
-        ends = (str(one.ends.get(end, 0)) for end in End)
-        table.add_row(escape(one.account), str(one.rounds), str(one.passed), *ends)
+        counts = (str(one.ends.get(end, 0)) for end in ends)
+        table.add_row(escape(one.account), str(one.rounds), str(one.passed), *counts)
     console.print(table)
 
 

@@ -15,7 +15,7 @@ from sealane.broker import DetailedBalance
 from sealane.trading.executor import Execution
 from sealane.trading.limits import QUOTE_AGE_MAX_S, HardLimits
 from sealane.trading.market import ONLINE, Scan
-from sealane.trading.views import holdings
+from sealane.trading.views import holdings, plain
 
 NAMES = ("balance", "health", "capital validation", "market scan", "signal execution")
 _NO_PAIR = "no pair is allowed: set SEALANE_ALLOWED_PAIRS, such as XBTUSD,ETHUSD"
@@ -100,7 +100,7 @@ def balance_gate(balance: DetailedBalance) -> GateResult:
     elif balance["stale"] or error:
         age = "an unknown time" if balance["age_s"] is None else f"{balance['age_s']:.0f} s"
         trouble = f"the balance is {age} old: {error}"
-    return _judged(BALANCE, trouble, f"{total:f} USD" if total is not None else "", inputs)
+    return _judged(BALANCE, trouble, "" if total is None else f"{plain(total)} USD", inputs)
 
 
 def health_gate(health: Health) -> GateResult:
@@ -123,7 +123,7 @@ def capital_gate(total: Decimal, amounts: Mapping[str, Decimal], limits: HardLim
     """Gate 3: there is enough to trade with. Below the least capital an account may still sell what it holds."""
     held, least = holdings(amounts), limits.min_capital_usd
     inputs = {"total": total, "min_capital_usd": least, "holdings": held, "buys_off": limits.buys_off}
-    said = f"{total:f} USD, at least {least:f} USD is wanted"
+    said = f"{plain(total)} USD, at least {plain(least)} USD is wanted"
     if total >= least:
         return _judged(CAPITAL, "", said + (", HARD_BUY_OFF blocks buys" if limits.buys_off else ""), inputs)
     if held:

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 
 from sealane.errors import SettingsError
 from sealane.trading.strategy import Signal
-from sealane.trading.views import MarketView, Quote, compact
+from sealane.trading.views import MarketView, Quote, compact, plain
 
 MAX_ORDER_USD = Decimal(10)
 MIN_CAPITAL_USD = Decimal(10)
@@ -78,7 +78,7 @@ def why_blocked(signal: Signal, limits: HardLimits, market: MarketView, capital_
     if market.named(signal.pair) not in {market.named(allowed) for allowed in limits.allowed_pairs}:
         return f"{signal.pair} is not among the allowed pairs: {', '.join(limits.allowed_pairs) or 'none'}"
     if signal.side == "buy" and capital_usd < limits.min_capital_usd:
-        return f"capital of {capital_usd:f} USD is below the least capital of {limits.min_capital_usd:f} USD"
+        return f"capital of {plain(capital_usd)} USD is below the least of {plain(limits.min_capital_usd)} USD"
     return _why_too_large(signal, limits, market, now_ns)
 
 
@@ -94,7 +94,7 @@ def _why_too_large(signal: Signal, limits: HardLimits, market: MarketView, now_n
         return f"the price of {pair} is {quote.age_s(now_ns):.0f} s old, which is above {QUOTE_AGE_MAX_S:.0f} s"
     worth = worth_usd(signal, quote)
     if worth > limits.max_order_usd:
-        return f"it is worth {worth:.2f} USD, which is above the largest order of {limits.max_order_usd:f} USD"
+        return f"it is worth {worth:.2f} USD, which is above the largest order of {plain(limits.max_order_usd)} USD"
     return ""
 
 

@@ -55,6 +55,7 @@ def scan(public: PublicCalls, pairs: Sequence[str], now_ns: Callable[[], int]) -
 def _market(public: PublicCalls, pairs: Sequence[str], now_ns: Callable[[], int]) -> MarketView:
     if not pairs:
         return MarketView(now_ns(), {}, {})
+    pairs = [compact(pair) for pair in pairs]
     found = {_text(row, "altname"): (key, row) for key, row in _asset_pairs(public, pairs).items()}
     rules, left_out = _readable(found, lambda name: _rules(name, found[name][1]))
     left_out |= {name: f"it is {row.status}" for name, row in rules.items() if row.status != ONLINE}
@@ -63,7 +64,7 @@ def _market(public: PublicCalls, pairs: Sequence[str], now_ns: Callable[[], int]
     tickers = _row(public("Ticker", pair=",".join(open_pairs))) if open_pairs else {}
     quotes, unquoted = _readable(open_pairs, lambda name: _quote(name, tickers.get(found[name][0]), asked_ns))
     spellings = {spelling: name for name, (key, row) in found.items() for spelling in _spellings(name, key, row)}
-    wanted = dict.fromkeys(spellings.get(pair, pair) for pair in map(compact, pairs))
+    wanted = dict.fromkeys(spellings.get(pair, pair) for pair in pairs)
     missing = {name: "Kraken does not know it" for name in wanted if name not in found}
     quotes = {name: quotes[name] for name in wanted if name in quotes}
     return MarketView(

@@ -16,14 +16,14 @@ FAR_BELOW, FAR_ABOVE = Decimal("0.8"), Decimal("1.2")
 
 
 def probe(limits: HardLimits) -> Decide:
-    """What decides in a preflight: one order of the first pair on offer. A sell where buys are blocked."""
+    """What decides in a preflight: one order of the first pair in dollars. A sell where buys are blocked."""
 
     def decide(market: MarketView, account: AccountView) -> Sequence[Signal]:
         if not market.quotes:
             raise SettingsError("there is no pair to check an order of")
-        pair, quote = next(iter(market.quotes.items()))
+        pair = next((pair for pair in market.quotes if market.rules[pair].in_usd), next(iter(market.quotes)))
         sells = limits.buys_off or account.total < limits.min_capital_usd
-        return [smallest("sell" if sells else "buy", market.rules[pair], quote)]
+        return [smallest("sell" if sells else "buy", market.rules[pair], market.quotes[pair])]
 
     return decide
 

@@ -161,6 +161,8 @@ class Runner:
 
     def _start(self, number: int) -> None:
         seen = scan(self._public, self._plan.limits.allowed_pairs, self._clock.wall_ns)
+        if self.stopping():
+            return
         for worker in self._workers:
             if worker.busy:
                 logger.warning("%s is still busy: round %d is passed over", worker.account, number)

@@ -28,8 +28,8 @@ class Quote:
     asked_ns: int
 
     def age_s(self, now_ns: int) -> float:
-        """Seconds since it was asked for; never below 0."""
-        return max(0, now_ns - self.asked_ns) / NS_PER_S
+        """Seconds since it was asked for. A clock that was set back makes it old rather than new."""
+        return abs(now_ns - self.asked_ns) / NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,8 @@ def compact(pair: str) -> str:
         if name.endswith(other):
             name = name.removesuffix(other) + own
     return name
+
+
+def plain(amount: Decimal) -> str:
+    """An amount for a person: exact, without zeros at its end."""
+    return f"{amount.normalize():f}"
