@@ -92,7 +92,9 @@ def signals_of(strategy: Strategy, market: MarketView, account: AccountView) -> 
 def load_strategy(path: str) -> Callable[[], Strategy]:
     """What makes a strategy: from ``"module:Class"`` one for each account, from ``"module:object"`` that one for all.
 
-    One for all is called by several threads at once. The current folder is searched too. Raises SettingsError that names what is missing.
+    One for all is called by several threads at once.
+
+    The current folder is searched too. Raises SettingsError that names what is missing.
     """
     module_name, _, name = path.partition(":")
     if not module_name or not name:
