@@ -4,8 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from account_fakes import LIMITS, NOW_NS, market, rules, seat, seen
 
+from account_fakes import LIMITS, NOW_NS, market, rules, seat, seen
 from sealane.errors import Unavailable
 from sealane.trading.executor import End, Execution
 from sealane.trading.gates import (
@@ -118,7 +118,7 @@ def test_gate_4_passes_pairs_with_fresh_prices_and_names_the_others():
     [
         (seen(), replace(LIMITS, allowed_pairs=()), 0, "SEALANE_ALLOWED_PAIRS"),
         (Scan("online", None, "no answer"), LIMITS, 0, "not known: no answer"),
-        (Scan("online", market(left_out={"XBTUSD": "it is limit_only"}, **{})), LIMITS, 31, "31 s old"),
+        (Scan("online", market(left_out={"XBTUSD": "it is limit_only"})), LIMITS, 31, "31 s old"),
         (seen(), LIMITS, -31, "31 s old"),
     ],
 )

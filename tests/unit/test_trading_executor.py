@@ -4,8 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from account_fakes import LIMITS, NOW_NS, FakeBroker, market
 
+from account_fakes import LIMITS, NOW_NS, FakeBroker, market
 from sealane.core.order import NotPlaced
 from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SettingsError, Unavailable
 from sealane.trading.executor import End, Executor

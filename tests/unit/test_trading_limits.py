@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from account_fakes import LIMITS, NOW_NS, market
 
+from account_fakes import LIMITS, NOW_NS, market
 from sealane.errors import SettingsError
 from sealane.trading import limits as limits_module
 from sealane.trading.limits import MAX_ORDER_USD, MIN_CAPITAL_USD, HardLimits, why_blocked, worth_usd

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from account_fakes import NOW_NS
 
+from account_fakes import NOW_NS
 from sealane.errors import Refused, Unavailable
 from sealane.trading.market import scan
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from account_fakes import LIMITS, Latch, seat
 from test_trading_market import BITCOIN, PRICES, Public
 
+from account_fakes import LIMITS, Latch, seat
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.testing import FakeClock
@@ -141,15 +141,20 @@ def test_a_round_that_is_late_is_waited_for():
 
 
 def _once(latch):
-    calls = iter([latch])
-    return lambda: next(calls, lambda: None)()
+    calls = [latch]
+
+    def on_balance():
+        if calls:
+            calls.pop()()
+
+    return on_balance
 
 
 def test_a_stop_lets_the_order_in_flight_end_and_starts_nothing_more():
     table, latch = seat(), Latch()
     place = table.broker.place_order
     table.broker.place_order = lambda **order: (latch(), place(**order))[1]
-    one = Runner([table], lambda: Twice(), Public(), replace(PLAN, interval_s=3_600))
+    one = Runner([table], Twice, Public(), replace(PLAN, interval_s=3_600))
     join = in_background(one)
     assert latch.reached.wait(PATIENCE_S)
     one.stop()

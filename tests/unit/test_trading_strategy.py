@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from account_fakes import LIMITS, NOW_NS, market, rules_of
 
+from account_fakes import LIMITS, NOW_NS, market, rules_of
 from sealane.errors import SettingsError
 from sealane.trading.example import Rebalance
 from sealane.trading.limits import why_blocked
