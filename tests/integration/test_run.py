@@ -200,6 +200,7 @@ def test_a_signal_ends_what_is_in_flight_and_starts_nothing_more(keys, number):
         process.kill()
         process.wait(LIMIT_S)
     assert process.returncode == 0, said
+    assert "stopping: " in said
     found = json.loads(out)
     assert (found["stopped"], found["rounds"], found["unfinished"]) == (True, 1, [])
     first, second = accounts(found)["MASTER"]["last"]["gates"][4]["inputs"]["signals"]

@@ -210,13 +210,16 @@ def test_an_account_behind_a_failed_gate_decides_nothing_and_places_nothing(spoi
     assert (asked, table.broker.orders, done.executions) == ([], [], ())
 
 
-def test_a_decision_that_raises_is_gate_5_that_fails():
+def test_a_decision_that_raises_is_gate_5_that_fails_and_is_logged(caplog):
     def decide(market, account):
         raise ValueError("no idea")
 
     done = account_round(seat(), seen(), rules(), decide)
     assert done.failed.gate == 5
     assert "ValueError: no idea" in done.failed.reason
+    (told,) = caplog.records
+    assert "MASTER: gate 5 (signal execution) raised ValueError" in told.getMessage()
+    assert told.exc_info, "who wrote it wants to see where"
 
 
 def test_a_round_that_is_to_stop_decides_nothing():

@@ -123,7 +123,6 @@ def test_who_is_busy_is_passed_over_and_the_others_go_on():
     found = by_name(join())
     assert (found["ann"].rounds, found["ann"].passed_over >= 2) == (1, True)
     assert found["MASTER"].rounds >= 3
-    assert found["MASTER"].passed_over == 0
 
 
 def test_a_round_that_is_late_is_waited_for():

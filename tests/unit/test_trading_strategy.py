@@ -187,6 +187,13 @@ def test_a_preflight_checks_a_buy_or_a_sell_where_buys_are_blocked(limits, mine,
     assert why_blocked(signal, limits, market(), mine.total, NOW_NS) == ""
 
 
+def test_where_only_sells_are_possible_a_preflight_checks_one_of_what_is_held():
+    ether = AccountView("MASTER", Decimal(1), Decimal(0), Decimal(1), {"XETH": Decimal(1)})
+    view = market(XBTEUR=("44999", "45000"), XBTUSD=("49999", "50000"), ETHUSD=("2999", "3000"))
+    assert [signal.pair for signal in probe(LIMITS)(view, ether)] == ["ETHUSD"]
+    assert [signal.pair for signal in probe(LIMITS)(view, account("1", "1"))] == ["XBTUSD"]
+
+
 def test_the_smallest_order_keeps_to_the_pairs_rules_and_away_from_its_price():
     quote = market().quotes["XBTUSD"]
     for side in ("buy", "sell"):

@@ -29,6 +29,7 @@ from sealane.trading.strategy import load_strategy
 from sealane.trading.views import plain
 
 IN_DOUBT = 5
+_STOPPING = b"stopping: nothing more is started, what is in flight ends first\n"
 
 
 def run(
@@ -44,31 +45,38 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Run a strategy for every account, within hard limits; validate-only unless --live."""
-    with told_errors(as_json):
+    with told_errors(as_json), _stop_signals() as runners:
         limits = HardLimits.from_env(os.environ).only(pair or [])
         plan = Plan(limits, live=live, interval_s=interval_s, rounds=rounds)
         accounts = accounts_named(os.environ, account or ())
         make = load_strategy(strategy)
         with Kraken() as market, kraken_seats(accounts) as seats:
             runner = Runner(seats, make, market.public, plan, told=_tell)
+            runners.append(runner)
             _announce(strategy, plan, seats, market.statistics().url)
-            with _stopped_by_signals(runner):
-                summary = runner.run()
+            summary = runner.run()
             doubtful = _in_doubt(seats)
-    _print(summary, strategy, plan, as_json)
+        _print(summary, strategy, plan, as_json)
     for name in summary.unfinished:
         diagnostics.print(f"[red]{escape(name)}[/]: its round did not end within {plan.stop_limit_s:.0f} s")
     sys.exit(IN_DOUBT if doubtful or summary.unfinished else 0)
 
 
 @contextmanager
-def _stopped_by_signals(runner: Runner) -> Iterator[None]:
+def _stop_signals() -> Iterator[list[Runner]]:
+    """SIGTERM and SIGINT stop the runners that are put into this list; before there is one, the command ends."""
+    runners: list[Runner] = []
+
     def stop(number: int, frame: object) -> None:
-        runner.stop()
+        os.write(2, _STOPPING)  # a handler must not wait for a lock
+        for runner in runners:
+            runner.stop()
+        if not runners:
+            sys.exit(0)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield runners
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -93,9 +101,11 @@ def _announce(strategy: str, plan: Plan, seats: Sequence[Seat], url: str) -> Non
 def _tell(number: int, done: AccountRound) -> None:
     """One line of progress."""
     failed = done.failed
-    verdict = "all gates passed" if failed is None else f"gate {failed.gate} ({failed.name}) failed"
-    reason = done.gates[-1].reason if failed is None else failed.reason
-    diagnostics.print(f"round {number}  {escape(done.account)}  {verdict}: {escape(reason)}", soft_wrap=True)
+    if failed is not None:
+        said = f"gate {failed.gate} ({failed.name}) failed: {failed.reason}"
+    else:
+        said = ("all gates passed: " if done.passed else "") + done.gates[-1].reason
+    diagnostics.print(f"round {number}  {escape(done.account)}  {escape(said)}", soft_wrap=True)
 
 
 def _in_doubt(seats: Sequence[Seat]) -> bool:

@@ -7,15 +7,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sealane.broker import DetailedBalance
+from sealane.errors import SealaneError
 from sealane.trading.executor import Execution
 from sealane.trading.limits import QUOTE_AGE_MAX_S, HardLimits
 from sealane.trading.market import ONLINE, Scan
 from sealane.trading.views import holdings, plain
+
+logger = logging.getLogger("sealane.trading")
 
 NAMES = ("balance", "health", "capital validation", "market scan", "signal execution")
 _NO_PAIR = "no pair is allowed: set SEALANE_ALLOWED_PAIRS, such as XBTUSD,ETHUSD"
@@ -62,10 +66,11 @@ class Health:
 Step = Callable[[], GateResult]
 
 
-def walk(steps: Sequence[Step]) -> tuple[GateResult, ...]:
-    """Take the steps through the gates until one fails; the five results, in order.
+def walk(steps: Sequence[Step], account: str = "") -> tuple[GateResult, ...]:
+    """Take an account's steps through the gates until one fails; the five results, in order.
 
-    A step that raises is a gate that fails: what it needed could not be had.
+    A step that raises is a gate that fails: what it needed could not be had. It is logged, with its trace where it is
+    none of Sealane's errors.
     """
     results: list[GateResult] = []
     failed = 0
@@ -73,7 +78,7 @@ def walk(steps: Sequence[Step]) -> tuple[GateResult, ...]:
         if failed:
             results.append(not_reached(number, f"gate {failed} failed"))
             continue
-        results.append(_taken(number, step))
+        results.append(_taken(number, step, account))
         failed = number if not results[-1].passed else 0
     return tuple(results)
 
@@ -83,11 +88,14 @@ def not_reached(gate: int, why: str) -> GateResult:
     return GateResult(gate, NAMES[gate - 1], None, f"not reached: {why}")
 
 
-def _taken(number: int, step: Step) -> GateResult:
+def _taken(number: int, step: Step, account: str) -> GateResult:
     try:
         return step()
     except Exception as error:  # whatever a broker or a strategy raised
-        return _judged(number, f"{type(error).__name__}: {error}", "", {})
+        said = f"{type(error).__name__}: {error}"
+        trace = None if isinstance(error, SealaneError) else error
+        logger.error("%s: gate %d (%s) raised %s", account, number, NAMES[number - 1], said, exc_info=trace)
+        return _judged(number, said, "", {})
 
 
 def balance_gate(balance: DetailedBalance) -> GateResult:

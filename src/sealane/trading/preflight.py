@@ -16,13 +16,18 @@ FAR_BELOW, FAR_ABOVE = Decimal("0.8"), Decimal("1.2")
 
 
 def probe(limits: HardLimits) -> Decide:
-    """What decides in a preflight: one order of the first pair in dollars. A sell where buys are blocked."""
+    """What decides in a preflight: an order of the first pair in dollars; where buys are blocked, a sell of what is held."""
 
     def decide(market: MarketView, account: AccountView) -> Sequence[Signal]:
         if not market.quotes:
             raise SettingsError("there is no pair to check an order of")
-        pair = next((pair for pair in market.quotes if market.rules[pair].in_usd), next(iter(market.quotes)))
         sells = limits.buys_off or account.total < limits.min_capital_usd
+
+        def rank(pair: str) -> tuple[bool, bool]:
+            rules = market.rules[pair]
+            return not rules.in_usd, sells and not account.amounts.get(rules.base)
+
+        pair = min(market.quotes, key=rank)
         return [smallest("sell" if sells else "buy", market.rules[pair], market.quotes[pair])]
 
     return decide

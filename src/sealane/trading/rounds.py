@@ -63,7 +63,7 @@ class AccountRound:
 def account_round(seat: Seat, seen: Scan, rules: Rules, decide: Decide) -> AccountRound:
     """Walk an account through the gates; never raises for what a broker or a strategy did."""
     steps = _Steps(seat, seen, rules, decide)
-    gates = walk([steps.balance, steps.health, steps.capital, steps.market, steps.execution])
+    gates = walk([steps.balance, steps.health, steps.capital, steps.market, steps.execution], seat.account)
     return AccountRound(seat.account, gates, steps.executions)
 
 
