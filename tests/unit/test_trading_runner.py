@@ -10,7 +10,6 @@ from test_trading_market import BITCOIN, PRICES, Public
 from account_fakes import LIMITS, Latch, seat
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
-from sealane.testing import FakeClock
 from sealane.trading.executor import End
 from sealane.trading.runner import Plan, Runner
 from sealane.trading.strategy import Signal
@@ -127,26 +126,19 @@ def test_who_is_busy_is_passed_over_and_the_others_go_on():
 
 def test_a_round_that_is_late_is_waited_for():
     """The next round is due, and ann is not through with this one: within the limit that is no reason to pass over."""
-    clock, seats, latches = FakeClock(), [seat("ann"), seat("bob")], [Latch(), Latch()]
-    for table, latch in zip(seats, latches, strict=True):
-        table.broker.on_balance = _once(latch)
-    one = runner(seats, replace(PLAN, rounds=2, interval_s=60, late_max_s=60), clock=clock)
-    join = in_background(one)
-    assert all(latch.reached.wait(PATIENCE_S) for latch in latches)
-    clock.advance(60)
-    latches[1].open()
-    latches[0].open()
-    assert [(account.rounds, account.passed_over) for account in join().accounts] == [(2, 0), (2, 0)]
+    ann, public, told, second_look, told_by_then = seat("ann"), Public(), [], threading.Event(), []
+    ann.broker.on_balance = lambda: second_look.wait(3 * PLAN.interval_s)
 
+    def look(method, /, **params):
+        if method == "SystemStatus" and public.calls:
+            told_by_then.extend(told)
+            second_look.set()
+        return public(method, **params)
 
-def _once(latch):
-    calls = [latch]
-
-    def on_balance():
-        if calls:
-            calls.pop()()
-
-    return on_balance
+    one = runner([ann], replace(PLAN, rounds=2, late_max_s=PATIENCE_S), public=look, told=lambda n, _: told.append(n))
+    (account,) = one.run().accounts
+    assert told_by_then == [1], "the second round came before the first had ended"
+    assert (account.rounds, account.passed_over) == (2, 0)
 
 
 def test_a_stop_lets_the_order_in_flight_end_and_starts_nothing_more():

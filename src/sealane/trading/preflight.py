@@ -16,7 +16,7 @@ FAR_BELOW, FAR_ABOVE = Decimal("0.8"), Decimal("1.2")
 
 
 def probe(limits: HardLimits) -> Decide:
-    """What decides in a preflight: an order of the first pair in dollars; where buys are blocked, a sell of what is held."""
+    """What decides in a preflight: an order of the first pair in dollars, or a sell where buys are blocked."""
 
     def decide(market: MarketView, account: AccountView) -> Sequence[Signal]:
         if not market.quotes:
