@@ -52,7 +52,7 @@ def preflight(
         print_json({"accounts": [document_of(one) for one in done]})
     else:
         for one in done:
-            console.print(_table(one))
+            console.print(_table(one), "")
     sys.exit(0 if all(one.passed for one in done) else GATE_FAILED)
 
 
