@@ -20,9 +20,12 @@ class Scripted:
     """A source that answers, fails, or waits for the test, as it is told; counts how often it was asked."""
 
     def __init__(self, clock):
-        self.clock, self.asked, self.trouble = clock, 0, None
+        self.clock, self.asked, self.trouble, self.holds = clock, 0, None, False
         self.began, self.may_go = threading.Event(), threading.Event()
         self.may_go.set()
+
+    def holds_turn(self):
+        return self.holds
 
     def fetch_holdings(self):
         self.asked += 1
@@ -224,6 +227,18 @@ def test_who_asks_while_fetching_does_not_wait_for_itself(shared, source, clock)
 
     assert shared.ask(Nested(clock), 5).error is None
     assert source.asked == 1
+
+
+def test_who_holds_the_turn_does_not_wait_for_who_waits_for_it(shared, source, clock):
+    source.may_go.clear()
+    first = in_threads(1, lambda: shared.ask(source, 5))
+    assert source.began.wait(LIMIT_S)
+    holder = Scripted(clock)
+    holder.holds = True
+    assert shared.ask(holder, 5).error is None
+    assert holder.asked == 1
+    source.may_go.set()
+    assert first()[0].error is None
 
 
 def test_whatever_goes_wrong_is_an_error_and_told(shared, source, caplog):

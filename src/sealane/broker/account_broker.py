@@ -80,6 +80,10 @@ class AccountBroker:
         """Ask the exchange now; raises where it gives no balance."""
         raise NotImplementedError
 
+    def holds_turn(self) -> bool:
+        """Whether the calling thread holds what a fetch waits for; False where nothing is waited for."""
+        return False
+
     # --- what all do ----------------------------------------------------------------------------------------------
 
     @property
@@ -116,6 +120,11 @@ class AccountBroker:
     def get_error_count(self) -> int:
         """Failed fetches of the balance in a row; orders and other calls do not count."""
         return self._balance.standing.errors
+
+    @property
+    def recovery(self) -> RecoveryFigures:
+        """How recovery in the background goes: tries so far, the wait it is in, seconds until the next try."""
+        return self._balance.recovery()
 
     def figures(self) -> BrokerFigures:
         """A frozen snapshot; asks the exchange nothing."""

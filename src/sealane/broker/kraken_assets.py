@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 from sealane.broker.standing import exact_sum
 
 SUFFIXES = (".F", ".B", ".S", ".M", ".T", ".P", ".HOLD")
 USD = frozenset({"ZUSD", "USD"})
 USDT = frozenset({"USDT"})
+NAMES_KEPT = 4_096
+"""Kraken lists fewer assets than that, suffixes included."""
 _OLD = frozenset({"XETC", "XETH", "XLTC", "XMLN", "XREP", "XXBT", "XXDG", "XXLM", "XXMR", "XXRP", "XZEC"}) | frozenset(
     {"ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZUSD"}
 )
@@ -28,18 +31,22 @@ def without_suffix(asset: str) -> str:
     return name
 
 
+@lru_cache(NAMES_KEPT)
+def _money(asset: str) -> frozenset[str] | None:
+    name = without_suffix(asset)
+    return next((names for names in (USD, USDT) if name in names), None)
+
+
 def is_cash(asset: str) -> bool:
     """Whether it counts into the balance."""
-    return without_suffix(asset) in USD | USDT
+    return _money(asset) is not None
 
 
 def cash(amounts: Mapping[str, Decimal]) -> tuple[Decimal, Decimal]:
     """All that is USD, and all that is USDT, under any of Kraken's names for them."""
-    usd, usdt = (
-        exact_sum(*(amount for asset, amount in amounts.items() if without_suffix(asset) in names))
-        for names in (USD, USDT)
-    )
-    return usd, usdt
+    usd = [amount for asset, amount in amounts.items() if _money(asset) is USD]
+    usdt = [amount for asset, amount in amounts.items() if _money(asset) is USDT]
+    return exact_sum(*usd), exact_sum(*usdt)
 
 
 def symbol(asset: str) -> str:

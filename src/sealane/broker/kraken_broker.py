@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sealane.broker.account_broker import AccountBroker, position
 from sealane.broker.kraken_assets import cash, is_cash, symbol
-from sealane.broker.port import BALANCE_CACHE_S, AccountType
+from sealane.broker.port import BALANCE_CACHE_S, AccountType, Broker
 from sealane.broker.shared import shared_balance
 from sealane.broker.standing import Holdings
 from sealane.client import Kraken, NotPlaced, Placed
@@ -65,12 +65,20 @@ class KrakenBroker(AccountBroker):
     def client(self) -> Kraken:
         """The account's client, made now where there was none; raises SettingsError where the key is missing."""
         self._ready()
-        return cast(Kraken, self._client)
+        client = self._client
+        if client is None:
+            raise self._closed()
+        return client
+
+    def _closed(self) -> SettingsError:
+        return SettingsError(f"the broker of {self._label} is closed: make a new one")
 
     def _ready(self) -> None:
+        if self._is_sharing:
+            return
         with self._mutex:
             if self._is_closed:
-                raise SettingsError(f"the broker of {self._label} is closed: make a new one")
+                raise self._closed()
             if self._client is None:
                 self._client = Kraken.from_env(self._account)
             self._account = self._client.account  # as it is spelled in the environment
@@ -87,6 +95,11 @@ class KrakenBroker(AccountBroker):
         holdings = Holdings(balance.amounts, usd, usdt, balance.as_of, asked_ns)
         self._tell_balance(holdings)
         return holdings
+
+    def holds_turn(self) -> bool:
+        """Whether the calling thread has the lane's turn: inside ``get_kraken_api_lock()``, or in a listener."""
+        client = self._client
+        return client is not None and client.holds_turn()
 
     def get_positions(self) -> list[dict[str, Any]]:
         """What is held besides USD and USDT, by Kraken's names: ``{"asset": "XXBT", "symbol": "BTC", "amount":
@@ -139,7 +152,7 @@ class KrakenBroker(AccountBroker):
     def close(self) -> None:
         """Stop background work, and close the client unless it was given; what is called after raises SettingsError."""
         with self._mutex:
-            self._is_closed = True
+            self._is_closed, self._is_sharing = True, False
             client, self._client = self._client, None
         super().close()
         if client is not None and self._is_own:
@@ -174,3 +187,7 @@ def _agreed(account: str, other: str | None, why: str, remedy: str) -> str:
     if other is not None and other.casefold() != account.casefold():
         raise SettingsError(f"{why}, but the account is {other}: give {remedy}")
     return account
+
+
+if TYPE_CHECKING:
+    _as_promised: type[Broker] = KrakenBroker

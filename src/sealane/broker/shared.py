@@ -1,7 +1,7 @@
 """One account's balance, as all its brokers in this process share it: its standing, its cache, its recovery.
 
-1. Callers who come while a balance is being fetched wait for that one, at most ``FETCH_WAIT_S``. With the cache off
-   each asks for itself.
+1. Callers who come while a balance is being fetched wait for that one, at most ``FETCH_WAIT_S``; not the thread that
+   holds the turn which that fetch waits for. With the cache off each asks for itself.
 2. An order drops the cache, and what was asked for before it neither fills the cache nor serves those who come after.
 3. A fetch that failed is one error, however many wait for it.
 4. Decided under the mutex; the exchange is asked, and the log written, outside it.
@@ -37,6 +37,10 @@ class Source(Protocol):
 
     def fetch_holdings(self) -> Holdings:
         """Ask the exchange now; raises where it gives no balance."""
+        ...
+
+    def holds_turn(self) -> bool:
+        """Whether the calling thread holds what a fetch waits for: it must not wait for another's then."""
         ...
 
 
@@ -124,17 +128,17 @@ class SharedBalance:
 
     def ask_now(self, source: Source) -> Reading:
         """The balance from the exchange, together with whoever asks at the same time."""
+        waits_for_nobody = source.holds_turn()
         me = threading.get_ident()
         with self._mutex:
-            under_way = self._fetch
+            others = self._fetch
             mine = _Fetch(me, self._orders)
-            joins = under_way is not None and under_way.orders == self._orders and under_way.thread != me
-            if not joins:
-                self._fetch = mine
-        if joins and under_way is not None:
-            under_way.over.wait(FETCH_WAIT_S)
-            return under_way.reading or self._fetched(source, self._orders)
-        return self._led(mine, source)
+            if others is None or others.orders != self._orders or others.thread == me or waits_for_nobody:
+                self._fetch, others = mine, None
+        if others is None:
+            return self._led(mine, source)
+        others.over.wait(FETCH_WAIT_S)
+        return others.reading or self._fetched(source, self._orders)
 
     def _led(self, mine: _Fetch, source: Source) -> Reading:
         try:

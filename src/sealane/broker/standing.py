@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
+from functools import reduce
 
 from sealane.broker.port import ERRORS_MAX, DetailedBalance
 from sealane.core.nonce import NS_PER_S
@@ -107,8 +108,7 @@ def detailed(account: str, standing: Standing, error: str | None, now_ns: int) -
 
 def exact_sum(*amounts: Decimal) -> Decimal:
     """The sum to the last digit, also where the thread's decimal context would round it."""
-    context = Context(prec=EXACT_DIGITS)
-    total = Decimal(0)
-    for amount in amounts:
-        total = context.add(total, amount)
-    return total
+    if len(amounts) < 2:
+        return amounts[0] if amounts else Decimal(0)
+    add = Context(prec=EXACT_DIGITS).add
+    return reduce(add, amounts)

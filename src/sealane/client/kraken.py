@@ -128,6 +128,10 @@ class Kraken:
         """What two clients of one account have alike: the key's fingerprint, the address and the store. No secret."""
         return self._session.identity
 
+    def holds_turn(self) -> bool:
+        """Whether the calling thread has the lane's turn, and so must wait for nobody who waits for it."""
+        return self._session.holds_turn()
+
     # --- orders ---------------------------------------------------------------------------------------------------
 
     def place_order(

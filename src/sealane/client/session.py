@@ -149,6 +149,10 @@ class Session:
 
         return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, drafts, self._tier, self.turn_wait_s)
 
+    def holds_turn(self) -> bool:
+        """Whether this thread or task has the lane's turn."""
+        return self._lane is not None and self._lane.depth(current_owner()) > 0
+
     def desk(self) -> Desk:
         """What a flow works with, on this thread and task."""
         return Desk(self.lane, current_owner(), self._hear, self.intents)
