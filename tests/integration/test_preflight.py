@@ -113,6 +113,12 @@ def test_an_order_in_doubt_is_a_matter_of_health(keys):
     (account,) = here()["accounts"]
     assert [gate["passed"] for gate in account["gates"]] == [True, False, None, None, None]
     assert "lost" in account["gates"][1]["reason"]
+    done = CliRunner().invoke(
+        app, ["run", "sealane.trading.example:Rebalance", "-a", "MASTER", "--rounds", "1", "--json"]
+    )
+    assert done.exit_code == 5, "a run that leaves an order in doubt says so"
+    (account,) = json.loads(done.stdout)["accounts"]
+    assert account["last"]["gates"][1]["passed"] is False
 
 
 def test_all_accounts_are_walked_and_one_with_a_poisoned_key_stops_alone(into_environment):

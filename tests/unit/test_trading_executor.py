@@ -49,6 +49,7 @@ def test_unless_it_is_live_kraken_only_checks():
     ends = execute(broker, BUY, SELL, live=False)
     assert [end.end for end in ends] == [End.VALIDATED, End.VALIDATED]
     assert [order["validate"] for order in broker.orders] == [True, True]
+    assert [end.client_order_id for end in ends] == ["", ""], "nothing is there by that name"
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -82,7 +82,15 @@ def test_only_a_live_run_places_orders_and_it_needs_its_limits_said():
     assert [order["validate"] for order in table.broker.orders] == [False]
 
 
-@pytest.mark.parametrize(("wrong", "said"), [({"interval_s": 0.01}, "interval_s"), ({"rounds": -1}, "rounds")])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"interval_s": 0.01}, "interval_s"),
+        ({"interval_s": float("nan")}, "interval_s"),
+        ({"interval_s": float("inf")}, "interval_s"),
+        ({"rounds": -1}, "rounds"),
+    ],
+)
 def test_a_plan_that_cannot_be_meant_is_refused(wrong, said):
     with pytest.raises(SettingsError, match=said):
         replace(PLAN, **wrong)

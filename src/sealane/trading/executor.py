@@ -113,7 +113,7 @@ def _ended(signal: Signal, end: object, *, live: bool) -> Execution:
         case Placed():
             return Execution(signal, End.PLACED, end.descr, end.txid, end.client_order_id)
         case NotPlaced(reason=reason) if reason == VALIDATED:
-            return Execution(signal, End.VALIDATED, "Kraken would take it", "", end.client_order_id)
+            return Execution(signal, End.VALIDATED, "Kraken would take it")
         case NotPlaced():
             reason = end.reason if end.kraken_error is None else f"{end.reason}: {end.kraken_error}"
             return Execution(signal, End.NOT_PLACED, reason, "", end.client_order_id)

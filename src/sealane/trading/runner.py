@@ -30,7 +30,7 @@ from sealane.trading.seats import Seat
 from sealane.trading.strategy import Strategy, signals_of
 
 INTERVAL_S = 60.0
-INTERVAL_MIN_S = 0.1
+INTERVAL_MIN_S, INTERVAL_MAX_S = 0.1, 86_400.0
 LATE_MAX_S = 10.0
 """How long a round that is due waits for accounts that are still busy with the one before."""
 STOP_LIMIT_S = 100.0
@@ -59,8 +59,10 @@ class Plan:
     stop_limit_s: float = STOP_LIMIT_S
 
     def __post_init__(self) -> None:
-        if self.interval_s < INTERVAL_MIN_S:
-            raise SettingsError(f"interval_s is {self.interval_s}: give at least {INTERVAL_MIN_S} seconds")
+        if not INTERVAL_MIN_S <= self.interval_s <= INTERVAL_MAX_S:
+            raise SettingsError(
+                f"interval_s is {self.interval_s}: give {INTERVAL_MIN_S} … {INTERVAL_MAX_S:.0f} seconds"
+            )
         if self.rounds < 0:
             raise SettingsError(f"rounds is {self.rounds}: give how many, or 0 for no end")
         if self.live:
