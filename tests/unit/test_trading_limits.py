@@ -94,7 +94,7 @@ def test_an_order_is_not_valued_by_an_old_price_nor_by_one_of_the_future(later_s
 
 def test_with_nothing_set_orders_are_small_and_no_pair_is_allowed():
     found = HardLimits.from_env({"SEALANE_ALLOWED_PAIRS": "  ", "HARD_BUY_OFF": ""})
-    assert (found.max_order_usd, found.min_capital_usd) == (MAX_ORDER_USD, MIN_CAPITAL_USD) == (10, 10)
+    assert (found.largest_order_usd, found.min_capital_usd) == (MAX_ORDER_USD, MIN_CAPITAL_USD) == (10, 10)
     assert (found.allowed_pairs, found.buys_off) == ((), False)
 
 
@@ -137,6 +137,21 @@ def test_words_that_do_not(word):
 def test_a_wrong_value_is_an_error_that_names_the_variable(name, text):
     with pytest.raises(SettingsError, match=name):
         HardLimits.from_env({name: text})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_order_usd": 25.0},
+        {"max_order_usd": Decimal("-1")},
+        {"min_capital_usd": Decimal("NaN")},
+        {"min_capital_usd": 5},
+        {"allowed_pairs": "XBTUSD"},
+    ],
+)
+def test_a_program_that_gives_wrong_limits_is_told_which(wrong):
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        HardLimits(**wrong)
 
 
 def test_an_option_narrows_the_pairs_and_never_widens_them():

@@ -17,7 +17,6 @@ from sealane.trading.strategy import Signal
 PATIENCE_S = 20
 SIGNAL = Signal("XBTUSD", "sell", Decimal("0.001"))
 PLAN = Plan(replace(LIMITS, allowed_pairs=("XBTUSD",)), interval_s=0.1)
-NAMED = frozenset({"SEALANE_MAX_ORDER_USD", "SEALANE_ALLOWED_PAIRS"})
 
 
 class Sells:
@@ -75,8 +74,8 @@ def test_the_market_is_looked_at_once_a_round_for_all():
 def test_only_a_live_run_places_orders_and_it_needs_its_limits_said():
     table = seat()
     with pytest.raises(SettingsError, match="set SEALANE_MAX_ORDER_USD"):
-        replace(PLAN, live=True)
-    live = replace(PLAN, live=True, rounds=1, limits=replace(PLAN.limits, named=NAMED))
+        replace(PLAN, live=True, limits=replace(PLAN.limits, max_order_usd=None))
+    live = replace(PLAN, live=True, rounds=1)
     (account,) = runner([table], live).run().accounts
     assert account.ends == {End.PLACED: 1}
     assert [order["validate"] for order in table.broker.orders] == [False]

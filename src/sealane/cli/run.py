@@ -90,7 +90,7 @@ def _announce(strategy: str, plan: Plan, seats: Sequence[Seat], url: str) -> Non
         diagnostics.print("[bold black on yellow]VALIDATE-ONLY[/]: orders are checked, none is placed; --live places")
     said = [
         f"{escape(strategy)} for {', '.join(escape(seat.account) for seat in seats)}, every {plan.interval_s:g} s",
-        f"largest order {plain(limits.max_order_usd)} USD, least capital {plain(limits.min_capital_usd)} USD, "
+        f"largest order {plain(limits.largest_order_usd)} USD, least capital {plain(limits.min_capital_usd)} USD, "
         f"pairs {', '.join(limits.allowed_pairs) or 'none'}",
         *(["HARD_BUY_OFF: nothing is bought"] if limits.buys_off else []),
     ]

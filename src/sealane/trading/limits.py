@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 from sealane.errors import SettingsError
 from sealane.trading.strategy import Signal
@@ -20,7 +21,8 @@ MIN_CAPITAL_USD = Decimal(10)
 QUOTE_AGE_MAX_S = 30.0
 """An order is not valued by prices that are older."""
 _SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
-_FOR_LIVE = ("SEALANE_MAX_ORDER_USD", "SEALANE_ALLOWED_PAIRS")
+
+D = TypeVar("D")
 
 
 @dataclass(frozen=True)
@@ -28,31 +30,41 @@ class HardLimits:
     """What an executor never goes beyond.
 
     Attributes:
-        max_order_usd: the largest order (``SEALANE_MAX_ORDER_USD``).
+        max_order_usd: the largest order (``SEALANE_MAX_ORDER_USD``); None is ``MAX_ORDER_USD``, and not enough for a
+            live run.
         min_capital_usd: the least capital, USD and USDT together, with which anything is bought
             (``SEALANE_MIN_CAPITAL_USD``).
         allowed_pairs: the only pairs that are traded (``SEALANE_ALLOWED_PAIRS``); none where it is empty.
         buys_off: nothing is bought (``HARD_BUY_OFF``).
-        named: which of these limits somebody has set.
     """
 
-    max_order_usd: Decimal = MAX_ORDER_USD
+    max_order_usd: Decimal | None = None
     min_capital_usd: Decimal = MIN_CAPITAL_USD
     allowed_pairs: tuple[str, ...] = ()
     buys_off: bool = False
-    named: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_order_usd", self.largest_order_usd), ("min_capital_usd", self.min_capital_usd)):
+            if not (isinstance(value, Decimal) and value.is_finite() and value >= 0):
+                raise SettingsError(f"{name} is {value!r}: give a Decimal of 0 or more")
+        if isinstance(self.allowed_pairs, str):
+            raise SettingsError(f"allowed_pairs is {self.allowed_pairs!r}: give a tuple, such as ('XBTUSD',)")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> HardLimits:
         """Read and check; raises SettingsError that names the variable and the remedy."""
         found = {name: value.strip() for name, value in environ.items() if value.strip()}
         return cls(
-            max_order_usd=_dollars("SEALANE_MAX_ORDER_USD", found.get("SEALANE_MAX_ORDER_USD"), MAX_ORDER_USD),
-            min_capital_usd=_dollars("SEALANE_MIN_CAPITAL_USD", found.get("SEALANE_MIN_CAPITAL_USD"), MIN_CAPITAL_USD),
+            max_order_usd=_dollars(found, "SEALANE_MAX_ORDER_USD", None),
+            min_capital_usd=_dollars(found, "SEALANE_MIN_CAPITAL_USD", MIN_CAPITAL_USD),
             allowed_pairs=_pairs(found.get("SEALANE_ALLOWED_PAIRS", "").replace(",", " ").split()),
             buys_off=_switch("HARD_BUY_OFF", found.get("HARD_BUY_OFF", "0")),
-            named=frozenset(name for name in (*_FOR_LIVE, "SEALANE_MIN_CAPITAL_USD") if name in found),
         )
+
+    @property
+    def largest_order_usd(self) -> Decimal:
+        """What no order is worth more than."""
+        return MAX_ORDER_USD if self.max_order_usd is None else self.max_order_usd
 
     def only(self, pairs: Sequence[str]) -> HardLimits:
         """With these pairs alone. Where the environment names pairs they must be among them: nothing is widened."""
@@ -62,11 +74,12 @@ class HardLimits:
             raise SettingsError(
                 f"pair {beyond[0]} is not in SEALANE_ALLOWED_PAIRS={','.join(self.allowed_pairs)}: add it there"
             )
-        return replace(self, allowed_pairs=wanted, named=self.named | {"SEALANE_ALLOWED_PAIRS"}) if wanted else self
+        return replace(self, allowed_pairs=wanted) if wanted else self
 
     def check_for_live(self) -> None:
         """Raise SettingsError unless somebody has said how large an order may be, and of which pairs."""
-        missing = [name for name in _FOR_LIVE if name not in self.named]
+        missing = ["SEALANE_MAX_ORDER_USD"] if self.max_order_usd is None else []
+        missing += [] if self.allowed_pairs else ["SEALANE_ALLOWED_PAIRS"]
         if missing:
             raise SettingsError(f"a live run needs its limits said: set {' and '.join(missing)}")
 
@@ -93,8 +106,8 @@ def _why_too_large(signal: Signal, limits: HardLimits, market: MarketView, now_n
     if quote.age_s(now_ns) > QUOTE_AGE_MAX_S:
         return f"the price of {pair} is {quote.age_s(now_ns):.0f} s old, which is above {QUOTE_AGE_MAX_S:.0f} s"
     worth = worth_usd(signal, quote)
-    if worth > limits.max_order_usd:
-        return f"it is worth {worth:.2f} USD, which is above the largest order of {plain(limits.max_order_usd)} USD"
+    if worth > limits.largest_order_usd:
+        return f"it is worth {worth:.2f} USD, which is above the largest order of {plain(limits.largest_order_usd)} USD"
     return ""
 
 
@@ -113,13 +126,15 @@ def worth_usd(signal: Signal, quote: Quote) -> Decimal:
     return signal.volume * price
 
 
-def _dollars(name: str, text: str | None, default: Decimal) -> Decimal:
+def _dollars(found: Mapping[str, str], name: str, default: D) -> Decimal | D:
+    if name not in found:
+        return default
     try:
-        amount = default if text is None else Decimal(text)
+        amount = Decimal(found[name])
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise SettingsError(f"{name} is {text!r}: give an amount in dollars, such as 25")
+        raise SettingsError(f"{name} is {found[name]!r}: give an amount in dollars, such as 25")
     return amount
 
 
