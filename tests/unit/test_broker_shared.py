@@ -138,6 +138,11 @@ def test_those_who_come_meanwhile_wait_for_the_same_fetch(shared, source):
     assert source.asked == 1
 
 
+def nobody_waits_for(fetch):
+    """From now on."""
+    fetch.over.wait = lambda *_: pytest.fail("it waits")
+
+
 def watch_waiters(event, count):
     """Set once so many threads have begun to wait for ``event``."""
     reached, seen, original, mutex = threading.Event(), [], event.wait, threading.Lock()
@@ -222,6 +227,7 @@ def test_who_asks_while_fetching_does_not_wait_for_itself(shared, source, clock)
         def fetch_holdings(self):
             if self.asked == 0:
                 self.asked += 1
+                nobody_waits_for(shared._fetch)
                 assert shared.ask(source, 5).error is None
             return super().fetch_holdings()
 
@@ -235,6 +241,7 @@ def test_who_holds_the_turn_does_not_wait_for_who_waits_for_it(shared, source, c
     assert source.began.wait(LIMIT_S)
     holder = Scripted(clock)
     holder.holds = True
+    nobody_waits_for(shared._fetch)
     assert shared.ask(holder, 5).error is None
     assert holder.asked == 1
     source.may_go.set()
@@ -252,6 +259,13 @@ def test_brokers_of_one_account_share_it(clock):
     assert shared_balance(("key", "url", "store"), "Kraken", "MASTER", clock) is one
     assert shared_balance(("key", "url", "other"), "Kraken", "MASTER", clock) is not one
     assert shared_balance(("key", "url", "store"), "Coinbase", "MASTER", clock) is not one
+
+
+def test_an_account_without_brokers_is_forgotten_at_once(clock, source):
+    one = shared_balance("account", "Kraken", "MASTER", clock)
+    one.ask(source, 5)
+    del one
+    assert shared_balance("account", "Kraken", "MASTER", clock).standing.known is None
 
 
 def test_after_a_fork_nobody_waits_for_the_parent(shared, source, pauses):
@@ -336,6 +350,20 @@ def stop_all(pauses):
     for thread in recovery_thread():
         thread.join(LIMIT_S)
     assert recovery_thread() == []
+
+
+def test_in_a_forked_child_the_next_failure_begins_it(shared, source, pauses):
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    shared._recovery.after_fork()  # the parent's thread is this process's too here; in a child it is not
+    assert not shared.recovery().waiting
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    assert shared.recovery().waiting
+    shared.leave(source)
+    stop_all(pauses)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakMethod, WeakSet, WeakValueDictionary
 
 from sealane.broker.port import ERRORS_MAX
-from sealane.broker.recovery import Recovery, RecoveryFigures
+from sealane.broker.recovery import Attempt, Recovery, RecoveryFigures
 from sealane.broker.standing import Holdings, Standing
 from sealane.errors import Quarantined, Refused, SealaneError, SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
@@ -71,7 +71,7 @@ class SharedBalance:
         self._standing = Standing()
         self._orders = 0
         self._sources: WeakSet[Source] = WeakSet()
-        self._recovery = Recovery(self._recover, clock)
+        self._recovery = Recovery(_weakly(WeakMethod(self._recover)), clock)
         self.after_fork()
         rebuilt_after_fork(self)
 
@@ -196,6 +196,16 @@ class SharedBalance:
             self.leave(source)
             return 0.0
         return None if cause is None else _at_least_s(cause)
+
+
+def _weakly(recover: WeakMethod[Attempt]) -> Attempt:
+    """So that an account without brokers is forgotten at once, and not when the collector comes round."""
+
+    def attempt() -> float | None:
+        bound = recover()
+        return None if bound is None else bound()
+
+    return attempt
 
 
 def error_text(error: Exception) -> str:
