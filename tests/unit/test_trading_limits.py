@@ -143,7 +143,7 @@ def test_a_wrong_value_is_an_error_that_names_the_variable(name, text):
     "wrong",
     [
         {"max_order_usd": 25.0},
-        {"max_order_usd": Decimal("-1")},
+        {"max_order_usd": Decimal(-1)},
         {"min_capital_usd": Decimal("NaN")},
         {"min_capital_usd": 5},
         {"allowed_pairs": "XBTUSD"},

@@ -47,8 +47,9 @@ class HardLimits:
         for name, value in (("max_order_usd", self.largest_order_usd), ("min_capital_usd", self.min_capital_usd)):
             if not (isinstance(value, Decimal) and value.is_finite() and value >= 0):
                 raise SettingsError(f"{name} is {value!r}: give a Decimal of 0 or more")
-        if isinstance(self.allowed_pairs, str):
-            raise SettingsError(f"allowed_pairs is {self.allowed_pairs!r}: give a tuple, such as ('XBTUSD',)")
+        pairs: object = self.allowed_pairs
+        if not isinstance(pairs, tuple):
+            raise SettingsError(f"allowed_pairs is {pairs!r}: give a tuple, such as ('XBTUSD',)")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> HardLimits:
