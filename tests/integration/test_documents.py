@@ -75,9 +75,9 @@ def test_every_variable_is_on_the_settings_page():
 def test_every_command_is_in_the_readme():
     from sealane.cli.app import app
 
-    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "trouble.md").read_text()
+    text = "".join((ROOT / page).read_text() for page in ("README.md", "docs/trouble.md", "docs/trading.md"))
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names == {"balance", "call", "cancel", "demo", "nonce", "order", "orders", "sim"}
+    assert names == {"balance", "call", "cancel", "demo", "nonce", "order", "orders", "preflight", "run", "sim"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, sim
+from sealane.cli import balance, call, cancel, nonce, order, orders, preflight, run, sim
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -28,6 +28,8 @@ app.command("balance")(balance.balance)
 app.command("order")(order.order)
 app.command("orders")(orders.orders)
 app.command("cancel")(cancel.cancel)
+app.command("preflight")(preflight.preflight)
+app.command("run")(run.run)
 app.add_typer(nonce.app, name="nonce")
 
 
