@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from container import ROOT, USER, Container, Image, build, python_for_all
 
 NS_PER_S = 1_000_000_000
