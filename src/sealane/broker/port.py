@@ -35,8 +35,8 @@ class DetailedBalance(TypedDict):
     ``usd`` and ``usdt`` are what the account holds of each under any of the exchange's names for it, holds on open
     orders included; ``total`` is their sum. Each is None where nothing is known. ``amounts`` is every asset by the
     exchange's own name. ``error`` tells why the figures are stale or unknown (None: they are fresh), ``as_of`` is the
-    Unix time in seconds at which they were asked for and ``age_s`` the seconds since. ``error_count`` counts errors in a
-    row, ``available`` is False from the third on.
+    Unix time in seconds at which they were asked for and ``age_s`` the seconds since. ``error_count`` counts errors in
+    a row, ``available`` is False from the third on.
     """
 
     account: str
