@@ -13,7 +13,7 @@ export default defineRailway((ctx) => {
     source: github("you/your-repository", { branch: "main" }),
     build: { builder: "DOCKERFILE", dockerfilePath: "deploy/docker/Dockerfile" },
     // It takes the place of the image's ENTRYPOINT, so it names it.
-    start: "/app/entrypoint.sh sealane serve --host ::",
+    start: "/app/entrypoint.sh sealane serve --host :: --allow-network",
     healthcheck: "/health/kraken-nonce",
     healthcheckTimeout: 300,
     replicas: 1,
@@ -27,6 +27,7 @@ export default defineRailway((ctx) => {
     volumeMounts: { "/app/data": data },
     env: {
       DATA_DIR: "/app/data",
+      SEALANE_ALLOWED_HOSTS: "sealane.railway.internal",
       ...(live ? { KRAKEN_API_KEY: preserve(), KRAKEN_API_SECRET: preserve() } : {}),
     },
   });
