@@ -1,6 +1,7 @@
 """Restarts as platforms do them: the image's own entrypoint runs a bot, which is stopped, killed, and started again
 with its volume kept, lost, or rewound to an older copy. The simulated exchange judges."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -103,8 +105,8 @@ def platform(image, kraken):
 
 def loaded(log):
     """The two numbers of 'Loaded persisted nonce: …, using: …'."""
-    (found,) = [match for line in log if (match := LOADED.search(line))]
-    return int(found[1]), int(found[2])
+    ((persisted, using),) = {match.groups() for line in log if (match := LOADED.search(line))}
+    return int(persisted), int(using)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.kill)])
@@ -187,6 +189,39 @@ def test_old_and_new_overlap_on_one_volume(platform, kraken):
         new.until("answered", CALLS)
         assert new.stop() == 0
     assert kraken.journal()["summary"]["nonces_rose"]
+    assert platform.refused == 0
+
+
+GATEWAY = ("sealane", "serve", "--host", "127.0.0.1", "--port", "0", "--json")
+
+
+def ask(url, path):
+    """The status with which the gateway answers a probe; Railway's come under a name of its own."""
+    request = Request(url + path, headers={"Host": "healthcheck.railway.app"})
+    with urlopen(request, timeout=10) as answer:
+        return answer.status
+
+
+def serving(gateway):
+    """Where it serves, once it has the account's balance."""
+    url = json.loads(gateway.until('"url"'))["url"]
+    if not any("Kraken Balance" in line for line in gateway.log):
+        gateway.until("Kraken Balance")
+    return url
+
+
+def test_the_gateway_is_redeployed(platform):
+    """The new one comes up and is well while the old one runs, as without a volume; then the old one goes."""
+    with platform.start(*GATEWAY) as old:
+        serving(old)
+        with platform.start(*GATEWAY) as new:
+            url = serving(new)
+            assert [ask(url, path) for path in ("/livez", "/health/kraken-nonce")] == [200, 200]
+            assert old.stop() == 0
+            assert ask(url, "/livez") == 200
+            assert new.stop() == 0
+    persisted, using = loaded(new.log)
+    assert using > persisted
     assert platform.refused == 0
 
 

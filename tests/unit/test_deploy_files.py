@@ -12,9 +12,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import typer
 import yaml
 
 from container import DOCKERFILE, ROOT, USER, goes_to_the_builder, ignore_patterns, steps
+from sealane.cli.app import app
+from sealane.errors import SettingsError
+from sealane.gateway.settings import ServeSettings
 
 KITS = ROOT / "deploy"
 DATA = "/app/data"
@@ -136,6 +140,35 @@ def test_a_kit_obeys_its_platform(kit, path, holds, broken):
     document = load(kit)
     assert holds(at(document, path)), at(document, path)
     assert not holds(at(with_value(document, path, broken), path)), "the rule cannot fail"
+
+
+def started():
+    """What each kit starts, as words after the entrypoint, by the kit's name."""
+    image = {step.word: step.rest for step in steps(DOCKERFILE.read_text()) if step.stage == 1}
+    yield "docker/Dockerfile", json.loads(image["CMD"])
+    yield RAILWAY, load(RAILWAY)["deploy"]["startCommand"].split()[1:]
+    yield RENDER, at(load(RENDER), "services/0/dockerCommand").split()[1:]
+    yield KUBERNETES, at(load(KUBERNETES), f"{BOX}/args")
+    yield FLY, load(FLY)["processes"]["app"].split()
+    unit = (KITS / "systemd" / "sealane.service").read_text()
+    yield "systemd/sealane.service", re.search(r"^ExecStart=\S+ \S+/(sealane .*)$", unit, re.MULTILINE)[1].split()
+
+
+STARTED = list(started())
+
+
+@pytest.mark.parametrize(("kit", "words"), STARTED, ids=[kit for kit, _ in STARTED])
+def test_what_a_kit_starts_is_a_command_that_may_listen_there(kit, words):
+    program, command, *options = words
+    assert (program, command) == ("sealane", "serve")
+    serve = typer.main.get_command(app).commands["serve"]
+    given = serve.make_context("serve", options).params
+    listen = {name: given[name] for name in ("host", "port", "allow_network")}
+    settings = ServeSettings.from_env({}, **listen)
+    assert settings.port == PORT
+    if not kit.startswith("systemd"):
+        with pytest.raises(SettingsError):
+            ServeSettings.from_env({}, **listen | {"allow_network": False})
 
 
 def compose_schema():
