@@ -1,7 +1,6 @@
 """Restarts as platforms do them: the image's own entrypoint runs a bot, which is stopped, killed, and started again
 with its volume kept, lost, or rewound to an older copy. The simulated exchange judges."""
 
-import json
 import os
 import re
 import shutil
@@ -10,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -202,11 +202,11 @@ def ask(url, path):
         return answer.status
 
 
-def serving(gateway):
-    """Where it serves, once it has the account's balance."""
-    url = json.loads(gateway.until('"url"'))["url"]
-    if not any("Kraken Balance" in line for line in gateway.log):
-        gateway.until("Kraken Balance")
+def serving(gateway, sign="Kraken Balance"):
+    """Where it serves, once this stands in its log."""
+    url = re.search(r'"url": "(http://[^"]+)"', gateway.until('"url"'))[1]
+    if not any(sign in line for line in gateway.log):
+        gateway.until(sign)
     return url
 
 
@@ -223,6 +223,21 @@ def test_the_gateway_is_redeployed(platform):
     persisted, using = loaded(new.log)
     assert using > persisted
     assert platform.refused == 0
+
+
+def test_a_gateway_whose_key_is_stopped_stays_up(platform, kraken):
+    """It does not end, so it costs the platform no restart; it is alive, says that it is not well, and asks no more."""
+    kraken.update_account("MASTER", nonce=time.time_ns() + 86_400 * NS_PER_S)
+    for _ in range(2):
+        with platform.start(*GATEWAY) as gateway:
+            url = serving(gateway, "quarantined")
+            assert ask(url, "/livez") == 200
+            with pytest.raises(HTTPError) as unwell:
+                ask(url, "/health/kraken-nonce")
+            assert unwell.value.code == 503
+            unwell.value.close()
+            assert gateway.stop() == 0
+        assert platform.refused == 4
 
 
 def test_the_image_holds_the_program_and_no_source(image):
