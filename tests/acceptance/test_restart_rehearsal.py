@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -226,16 +225,12 @@ def test_the_gateway_is_redeployed(platform):
 
 
 def test_a_gateway_whose_key_is_stopped_stays_up(platform, kraken):
-    """It does not end, so it costs the platform no restart; it is alive, says that it is not well, and asks no more."""
+    """It does not end, so it costs the platform no restart; started again, it asks Kraken nothing."""
     kraken.update_account("MASTER", nonce=time.time_ns() + 86_400 * NS_PER_S)
     for _ in range(2):
         with platform.start(*GATEWAY) as gateway:
             url = serving(gateway, "quarantined")
             assert ask(url, "/livez") == 200
-            with pytest.raises(HTTPError) as unwell:
-                ask(url, "/health/kraken-nonce")
-            assert unwell.value.code == 503
-            unwell.value.close()
             assert gateway.stop() == 0
         assert platform.refused == 4
 
