@@ -119,7 +119,7 @@ class Image:
 
     def _sync(self, words: str, uv: Path) -> None:
         """From the cache that made this environment where that has all of it, else from the index."""
-        env = os.environ | self.env | self.args | {"UV_PYTHON": self.python, "UV_COMPILE_BYTECODE": "0"}
+        env = os.environ | self.env | self.args | {"UV_PYTHON": self.python}
         env |= {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
         env.pop("VIRTUAL_ENV", None)
         command = words.replace("uv", str(uv), 1)

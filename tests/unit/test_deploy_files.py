@@ -290,6 +290,18 @@ def test_systemd_keeps_the_keys_and_the_folder_to_the_service():
     assert values["Restart"] == ["on-failure"]
 
 
+def test_every_kit_is_on_the_page():
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    others = ("grafana", "prometheus")
+    kits = [path for path in KITS.rglob("*") if path.is_file() and path.relative_to(KITS).parts[0] not in others]
+    assert len(kits) >= 9
+    for path in kits:
+        named = path.name in ("Dockerfile", "entrypoint.sh") or f"`{path.relative_to(ROOT)}`" in page
+        assert named, f"{path.name} is on no line of docs/deploy.md"
+    for name in re.findall(r"`(deploy/[\w/.-]+)`", page):
+        assert (ROOT / name).exists(), name
+
+
 SECRET = re.compile(r"(API_SECRET|API_KEY|PEM_CONTENT)[\"']?\s*[:=]\s*[\"']?[A-Za-z0-9+/]{20,}")
 
 
