@@ -27,23 +27,6 @@ START = "/app/entrypoint.sh sealane serve"
 GRACE_S = 30
 RESTARTS_MAX = 10
 
-RAILWAY_FIELDS = {
-    "build": {"builder": str, "dockerfilePath": str, "watchPatterns": list, "buildCommand": str},
-    "deploy": {
-        "startCommand": str,
-        "preDeployCommand": list,
-        "numReplicas": int,
-        "overlapSeconds": int,
-        "drainingSeconds": int,
-        "healthcheckPath": str,
-        "healthcheckTimeout": int,
-        "restartPolicyType": str,
-        "restartPolicyMaxRetries": int,
-        "requiredMountPath": str,
-    },
-}
-"""Field names and types by Railway's reference and its own SDK; a number in quotes is refused there."""
-
 
 def load(name):
     text = (KITS / name).read_text()
@@ -183,19 +166,28 @@ def test_compose_keeps_to_its_schema():
         jsonschema.validate(with_value(load(COMPOSE), "services/sealane/restrat", "no"), schema)
 
 
-def railway_faults(document):
-    for part, fields in document.items():
-        if part != "$schema":
-            for name, value in fields.items():
-                if not isinstance(value, RAILWAY_FIELDS[part].get(name, ())):
-                    yield f"{part}.{name}"
+def test_the_doctor_finds_every_field_known_and_nothing_wrong(tmp_path):
+    judge_deploy_files = pytest.importorskip("sealane.doctor.deploy_files").judge_deploy_files
+    told = [(Path(found.subject).name, found.level.value, found.message) for found in judge_deploy_files(ROOT, {})]
+    assert {name for name, level, _ in told if level == "ok"} == {
+        "Dockerfile",
+        "compose.yaml",
+        "fly.toml",
+        "render.yaml",
+        "sealane.yaml",
+    }
+    ((name, level, message),) = [one for one in told if one[1] != "ok"]
+    assert (name, level) == ("railway.json", "warning")
+    assert "stops reading this file on 2026-12-01" in message, "which is why railway.ts is beside it"
+    misspelt = with_value(load(RAILWAY), "deploy/healthcheckpath", "/")
+    (tmp_path / "railway.json").write_text(json.dumps(misspelt))
+    assert any("healthcheckpath" in found.message for found in judge_deploy_files(tmp_path, {}))
 
 
-def test_railways_fields_are_known_and_of_their_type():
-    document = load(RAILWAY)
-    assert list(railway_faults(document)) == []
-    assert list(railway_faults(with_value(document, "deploy/drainingSeconds", "30"))) == ["deploy.drainingSeconds"]
-    assert list(railway_faults(with_value(document, "deploy/healthcheckpath", "/"))) == ["deploy.healthcheckpath"]
+def test_railways_numbers_are_numbers():
+    """In quotes they make its parser refuse the file, whatever its reference shows."""
+    numbers = {name for name, value in load(RAILWAY)["deploy"].items() if type(value) is int}
+    assert {"drainingSeconds", "overlapSeconds", "healthcheckTimeout", "restartPolicyMaxRetries"} <= numbers
 
 
 def test_railways_two_files_say_the_same():
