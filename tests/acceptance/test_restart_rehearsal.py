@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,7 +26,9 @@ def image():
     folder = Path(tempfile.mkdtemp(prefix="sealane-image-", dir="/var/tmp"))
     try:
         folder.chmod(0o755)
-        made: Image = build(folder, UV if UV.exists() else Path(shutil.which("uv") or sys.exit("no uv")))
+        uv = UV if UV.exists() else shutil.which("uv")
+        assert uv, "uv is neither in .tools nor on the path: make setup brings it"
+        made: Image = build(folder, Path(uv))
         shutil.copy(Path(__file__).with_name("rehearsed_bot.py"), folder / "app" / "bot.py")
         (folder / "app" / "bot.py").chmod(0o644)
         if python_for_all() is None:
