@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, preflight, run, sim
+from sealane.cli import balance, call, cancel, nonce, order, orders, preflight, run, serve, sim
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sim")(sim.sim)
+app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("balance")(balance.balance)
 app.command("order")(order.order)
