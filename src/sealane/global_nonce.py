@@ -105,16 +105,9 @@ class GlobalKrakenNonceManager:
         self._announce()
 
     def _announce(self) -> None:
-        floor = self._lane.store.raise_floor(0)
-        if floor:
-            source = self._lane.store.loaded_from
-            origin = "" if source in ("file", "clock") else f" (from: {source})"
-            logger.info("Loaded persisted nonce: %d, using: %d%s", floor, max(floor + 1, self._initialized_ns), origin)
-        else:
-            logger.info("No persisted nonce found, initializing with current time: %d", self._initialized_ns)
         logger.info(
             "Global Kraken Nonce Manager initialized (persisted nonce: %d, API serialization: %s)",
-            floor or self._initialized_ns,
+            self._lane.announce() or self._initialized_ns,
             "ENABLED" if self._lane.serialized else "DISABLED",
         )
 

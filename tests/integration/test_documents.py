@@ -76,10 +76,11 @@ def test_every_variable_is_on_the_settings_page():
 def test_every_command_is_in_the_readme():
     from sealane.cli.app import app
 
-    pages = (ROOT / "README.md", ROOT / "docs" / "trouble.md", ROOT / "docs" / "service.md")
-    text = "".join(page.read_text() for page in pages)
+    pages = ("README.md", "docs/trouble.md", "docs/trading.md", "docs/service.md")
+    text = "".join((ROOT / page).read_text() for page in pages)
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names == {"balance", "call", "cancel", "demo", "nonce", "order", "orders", "serve", "sim"}
+    trading = {"balance", "call", "cancel", "order", "orders", "preflight", "run"}
+    assert names == trading | {"demo", "nonce", "serve", "sim"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -122,6 +122,19 @@ def _metrics_that_files_name(exposed):
     assert named <= there
 
 
+def test_a_log_of_json_lines_is_marked_too_and_stays_json(tmp_path):
+    with serving(environ=os.environ | {"SEALANE_LOG": "json", "DATA_DIR": str(tmp_path)}) as running:
+        running.ready()
+        parts = urlsplit(running.document["url"])
+        with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as odd:
+            odd.sendall(b"this is no HTTP\r\n\r\n")
+            assert odd.recv(100).startswith(b"HTTP/1.1 400")
+        assert running.end() == 0
+    rows = [json.loads(line) for line in "".join(running.err).splitlines()]
+    assert all(row["message"].startswith("SIMULATOR ") for row in rows)
+    assert {"sealane.global_nonce", "sealane.broker", "uvicorn.error"} <= {row["logger"] for row in rows}
+
+
 def test_without_a_data_folder_the_simulator_s_is_removed_at_the_end(tmp_path):
     environ = without("DATA_DIR") | {"TMPDIR": str(tmp_path)}
     with serving(environ=environ) as running:

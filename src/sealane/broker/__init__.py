@@ -2,6 +2,7 @@
 
 from sealane.broker.account_broker import BrokerFigures
 from sealane.broker.adapter import KrakenBrokerAdapter
+from sealane.broker.coinbase_broker import CoinbaseBroker
 from sealane.broker.kraken_broker import KrakenBroker
 from sealane.broker.port import AccountType, BalanceUnknown, Broker, DetailedBalance
 from sealane.broker.recovery import RecoveryFigures
@@ -11,6 +12,7 @@ __all__ = [
     "BalanceUnknown",
     "Broker",
     "BrokerFigures",
+    "CoinbaseBroker",
     "DetailedBalance",
     "KrakenBroker",
     "KrakenBrokerAdapter",

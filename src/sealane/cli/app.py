@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, serve, sim
+from sealane.cli import balance, call, cancel, nonce, order, orders, preflight, run, serve, sim
 from sealane.cli.demo import command as demo
+from sealane.cli.output import told_errors
+from sealane.telemetry import log_to
+
+SERVICES = ("serve", "run")
+"""Commands that go on for long and say in the log what they do."""
 
 app = typer.Typer(
     name="sealane",
@@ -22,9 +29,12 @@ app.command("balance")(balance.balance)
 app.command("order")(order.order)
 app.command("orders")(orders.orders)
 app.command("cancel")(cancel.cancel)
+app.command("preflight")(preflight.preflight)
+app.command("run")(run.run)
 app.add_typer(nonce.app, name="nonce")
 
 
 @app.callback()
-def _root() -> None:
-    """Keep commands as sub-commands, however many there are."""
+def _root(context: typer.Context) -> None:
+    with told_errors(as_json=False):
+        log_to(None, os.environ, unset="text" if context.invoked_subcommand in SERVICES else "off")

@@ -53,13 +53,15 @@ def current_owner() -> Hashable:
 class Lane:
     """One lane in this process; see the rules at the head of this file."""
 
-    def __init__(self, store: LaneStore, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, store: LaneStore, clock: Clock = SYSTEM_CLOCK, unit_ns: int = 1) -> None:
         self.store = store
         self.clock = clock
+        self._unit_ns = unit_ns
         self.name = store.name
         self.serialized = True
         self.issued = 0
         self._clock_asked_ns = -CLOCK_ASK_NS
+        self._announced = False
         self._start()
         _forkable.add(self)
 
@@ -77,6 +79,8 @@ class Lane:
 
     def draw(self) -> int:
         """The next nonce, stored. Waits for no call in flight."""
+        if not self._announced:
+            self.announce()
         nonce = self.store.draw(self.clock.wall_ns(), self.clock.boot_ns())
         with self._count_mutex:
             self.issued += 1
@@ -84,6 +88,18 @@ class Lane:
             self._reserving = True
             TIDIERS.submit(self._reserve)
         return nonce
+
+    def announce(self) -> int:
+        """Say in the log where the lane's nonces go on from; returns that number, 0 for none."""
+        floor, now = self.store.raise_floor(0), self.clock.wall_ns() // self._unit_ns
+        self._announced = True
+        if floor:
+            source = self.store.loaded_from
+            origin = "" if source in ("file", "clock") else f" (from: {source})"
+            logger.info("Loaded persisted nonce: %d, using: %d%s", floor, max(floor + 1, now), origin)
+        else:
+            logger.info("No persisted nonce found, initializing with current time: %d", now)
+        return floor
 
     def _reserve(self) -> None:
         try:
@@ -312,7 +328,7 @@ def open_lane(store: Store, name: str, unit_ns: int = 1) -> Lane:
     with _lanes_mutex:
         lane, users = _lanes.get(key, (None, 0))
         if lane is None:
-            lane = _closed.get(key) or Lane(store.lane(name, unit_ns))
+            lane = _closed.get(key) or Lane(store.lane(name, unit_ns), unit_ns=unit_ns)
             lane.reopen()
         _lanes[key] = lane, users + 1
         return lane

@@ -10,7 +10,10 @@ import logging
 from collections.abc import Callable
 
 from sealane.core.events import Event
+from sealane.telemetry.lines import log_to
 from sealane.telemetry.log import log_event
+
+__all__ = ["Listener", "log_to", "publish", "subscribe"]
 
 Listener = Callable[[Event], None]
 
