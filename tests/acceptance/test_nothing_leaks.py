@@ -1,4 +1,4 @@
-"""Promise 7 over everything at once: every command, page, log line, error, process list and file of a busy installation.
+"""Promise 7 over all at once: each command, page, log line, error, process list and file of a busy installation.
 
 ``tests/integration/test_secrets.py`` looks at the library's parts one by one.
 """
