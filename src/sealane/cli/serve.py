@@ -5,6 +5,7 @@ Without any key it starts on the built-in simulator, with a data folder of its o
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import tempfile
@@ -19,6 +20,7 @@ import typer
 from sealane.cli.output import JsonFlag, console, print_json, told_errors
 from sealane.client.accounts import MASTER, account_names
 from sealane.errors import NotDurable, SettingsError
+from sealane.telemetry.lines import JsonLines
 
 if TYPE_CHECKING:
     from sealane.broker import KrakenBroker
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 SIMULATOR = "SIMULATOR"
 SIMULATED_ACCOUNTS = 2
 SIMULATED_FOLDER = "simulator"
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+NAMED_MAX = 5
+OTHER_LOGGERS = ("uvicorn", "asyncio")
 
 logger = logging.getLogger("sealane.serve")
 
@@ -51,7 +54,7 @@ def serve(
             os.environ, host=host, port=port, allow_network=allow_network
         )
         simulated = not account_names(os.environ)
-        with logged(f"{SIMULATOR} " if simulated else ""), _exchange(simulated):
+        with _logged(simulated), _exchange(simulated):
             _announce_nonces()
             fleet = gateway_fleet.Fleet(os.environ, _broker)
             names = [one.member.account for one in fleet.served]
@@ -74,7 +77,8 @@ def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
 def _broker(account: str) -> KrakenBroker:
     from sealane.broker import AccountType, KrakenBroker
 
-    return KrakenBroker() if account == MASTER else KrakenBroker(AccountType.USER, account)
+    kind, name = (AccountType.MASTER, None) if account == MASTER else (AccountType.USER, account)
+    return KrakenBroker(kind, name, balance_cache_s=0)  # the watcher's rhythm is all the cache there is to be
 
 
 def _announce_nonces() -> None:
@@ -92,35 +96,45 @@ def _tell(url: str, accounts: list[str], simulated: bool, as_json: bool) -> None
     if as_json:
         print_json({"url": url, "simulated": simulated, "accounts": accounts})
     else:
-        told = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
-        console.print(f"{told}serving {', '.join(accounts)} on {url} . Stop it with Ctrl-C", soft_wrap=True)
+        mark = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
+        named = ", ".join(accounts) if len(accounts) <= NAMED_MAX else f"{len(accounts)} accounts"
+        console.print(f"{mark}{url} serves {named}; stop it with Ctrl-C", soft_wrap=True, markup=False)
 
 
 class _Marked(logging.Formatter):
-    """Every line of a record begins with the mark, those of a traceback too."""
+    """Another formatter's lines, each with the mark: in front of it, or of the message where a line is JSON."""
 
-    def __init__(self, mark: str) -> None:
-        super().__init__(LOG_FORMAT)
-        self._mark = mark
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's lines."""
-        return "\n".join(self._mark + line for line in super().format(record).splitlines())
+        if not isinstance(self._inner, JsonLines):
+            return "\n".join(f"{SIMULATOR} {line}" for line in self._inner.format(record).splitlines())
+        marked = copy.copy(record)
+        marked.msg, marked.args = f"{SIMULATOR} {record.getMessage()}", None
+        return self._inner.format(marked)
 
 
 @contextmanager
-def logged(mark: str) -> Iterator[None]:
-    """Log to stderr while the block runs, with ``mark`` before every line."""
-    handler, root = logging.StreamHandler(), logging.getLogger()
-    handler.setFormatter(_Marked(mark))
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
+def _logged(simulated: bool) -> Iterator[None]:
+    """The server's own log goes where Sealane's does, and all of it is marked where the exchange is simulated."""
+    handlers = logging.getLogger("sealane").handlers or [logging.NullHandler()]
+    formatters = [(handler, handler.formatter) for handler in handlers]
+    for handler, formatter in formatters:
+        if simulated and formatter is not None:
+            handler.setFormatter(_Marked(formatter))
+    others = [logging.getLogger(name) for name in OTHER_LOGGERS]
+    for other in others:
+        other.handlers, other.propagate = list(handlers), False
     try:
         yield
     finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
+        for other in others:
+            other.handlers, other.propagate = [], True
+        for handler, formatter in formatters:
+            handler.setFormatter(formatter)
 
 
 # --- without a key ----------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
@@ -18,10 +18,8 @@ from sealane.gateway.page import page
 from sealane.gateway.state import State
 
 
-def make_app(
-    state: Callable[[], State], *, allowed_hosts: Collection[str] = (), routes: Sequence[BaseRoute] = ()
-) -> Starlette:
-    """The application; ``state`` gives the state of now, ``routes`` are further paths behind the same door."""
+def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> Starlette:
+    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked."""
     metrics = Metrics(state)
 
     async def health(request: Request) -> Response:
@@ -45,7 +43,7 @@ def make_app(
 
     paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
     return Starlette(
-        routes=[*(Route(path, answer, methods=["GET"]) for path, answer in paths.items()), *routes],
+        routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()],
         middleware=[Middleware(Door, allowed_hosts=allowed_hosts)],
     )
 

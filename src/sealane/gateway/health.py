@@ -198,7 +198,8 @@ def _of_account(seen: Sighting, member: Member, now_ns: int, now_s: float) -> It
         yield Finding(Status.FAIL, "not looked at yet")
         return
     yield from _of_key(key, now_s)
-    yield from _of_broker(account, late_after_s(seen.watch_s), now_ns)
+    if not key.diagnosis:  # its broker would say the same once more
+        yield from _of_broker(account, late_after_s(seen.watch_s), now_ns)
 
 
 def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
@@ -222,14 +223,14 @@ def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
 
 
 def _of_broker(account: AccountSeen, late_s: float, now_ns: int) -> Iterator[Finding]:
-    if account.asked_ns is None and account.as_of is None and not account.error:
+    if account.as_of is None and not account.error:
         yield Finding(Status.FAIL, "no answer from Kraken yet")
     elif not account.available:
         yield Finding(Status.FAIL, f"unavailable after {account.error_count} errors in a row: {account.error}")
     elif account.error_count and account.as_of is None:
         yield Finding(Status.FAIL, f"never answered so far: {account.error}")
     elif account.error_count:
-        yield Finding(Status.WARN, f"{account.error_count} errors in a row: {account.error}")
+        yield Finding(Status.WARN, f"errors in a row: {account.error_count}, the last: {account.error}")
     if account.asked_ns is not None and account.next_try_s is None:  # while it recovers, the broker asks when it may
         ago_s = age_s(account.asked_ns, now_ns)
         if ago_s > late_s:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from sealane import __version__
+from sealane.gateway.health import age_s
 from sealane.gateway.state import AccountState, State
 
 REFRESH_S = 10
@@ -22,10 +23,12 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+.figures { width: auto; } .figures th { white-space: normal; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; white-space: nowrap; }
+thead th { font-weight: 600; white-space: nowrap; }
 .pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); }
-.status { font-weight: 700; } .why { min-width: 16rem; overflow-wrap: anywhere; }
+.status { font-weight: 700; } .key { white-space: nowrap; }
+.why { display: inline-block; min-width: 18rem; overflow-wrap: anywhere; }
 .simulator { border: 2px solid var(--warn); padding: .6rem 1rem; font-weight: 700; }
 """
 
@@ -55,12 +58,16 @@ def page(state: State) -> str:
 {_accounts(state)}
 <h2>Endpoints</h2>
 {_table(("path", "what it says"), ((f'<a href="{path}">{path}</a>', escape(told)) for path, told in ENDPOINTS))}
-<p><small>What is shown was seen within the last seconds; each figure's age is in the JSON.
-This page comes again every {REFRESH_S} s.</small></p>
+<p><small>{escape(_looked(state))} This page comes again every {REFRESH_S} s.</small></p>
 </main>
 </body>
 </html>
 """
+
+
+def _looked(state: State) -> str:
+    looks = [one.ended_ns for one in state.seen.rounds if one.name == "look" and one.ended_ns is not None]
+    return f"Looked at {lasted(age_s(looks[0], state.now_ns))} ago." if looks else "Not looked at yet."
 
 
 def _reasons(state: State) -> str:
@@ -78,7 +85,7 @@ def _figures(state: State) -> str:
         ("up for", lasted(state.uptime_s)),
     )
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in figures)
-    return f'<div class="scroll"><table>{rows}</table></div>'
+    return f'<div class="scroll"><table class="figures">{rows}</table></div>'
 
 
 def _accounts(state: State) -> str:
@@ -92,7 +99,7 @@ def _cells(one: AccountState, state: State) -> tuple[str, ...]:
     as_of = one.broker.as_of if one.broker else None
     return (
         escape(one.member.account),
-        escape(one.member.key),
+        f'<span class="key">{escape(one.member.key)}</span>',
         f'<span class="status {status}">{status}</span>',
         f'<span class="why">{escape(one.check.output)}</span>',
         f"{calls:,}",

@@ -1,8 +1,8 @@
 """The service as a running process: it listens, tells where, and ends cleanly within ``STOP_LIMIT_S``.
 
 At SIGTERM or SIGINT it accepts nothing more, answers what it was asked, begins no call, and lets calls under way come
-to their end: at most ``HTTP_STOP_S`` for the one and the rest of ``STOP_LIMIT_S`` for the other. What is not over by
-then is told in the log and left: a kill is a normal way to stop, and the store is sound at any moment.
+to their end: at most ``HTTP_STOP_S`` for the one and ``CALLS_STOP_S`` (``service.py``) for the other. What is not over
+by then is told in the log and left: a kill is a normal way to stop, and the store is sound at any moment.
 """
 
 from __future__ import annotations
@@ -12,29 +12,24 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from sealane import telemetry
 from sealane.errors import SettingsError
 from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
+from sealane.gateway.service import CALLS_STOP_S, Service
 from sealane.gateway.settings import ServeSettings
-from sealane.gateway.state import State, state_now
-from sealane.gateway.tallies import Tallies
-from sealane.gateway.watcher import Watcher
+from sealane.gateway.wire import Impatient
 
-STOP_LIMIT_S = 10.0
 HTTP_STOP_S = 3
+STOP_LIMIT_S = HTTP_STOP_S + CALLS_STOP_S
 KEEP_ALIVE_S = 15
 """An idle connection is kept for so long: longer than most probes' interval."""
 HEAD_BYTES_MAX = 16_384
 BACKLOG = 1_024
-GIL_SLICE_S = 0.000_5
-"""A tenth of Python's own: a request waits for busy lanes' threads a slice at a time."""
 ANY = ("0.0.0.0", "::")  # noqa: S104 - named to be recognised, not to be bound
 
 logger = logging.getLogger("sealane.gateway")
@@ -45,10 +40,14 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or error
         raise SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from None
+    # Connections inherit it. Without, an answer's second half waits 40 ms for the first to be acknowledged; asyncio
+    # sets it by itself only on sockets that it made.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:
@@ -66,7 +65,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=Impatient,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -83,7 +82,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone: the library would end the process by the signal once more, and not with 0."""
+        """Leave them alone: they are heard already, and the library would raise them once more at the end."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -112,25 +111,10 @@ async def answer(
     await task
 
 
-@contextlib.contextmanager
-def watching(fleet: Fleet, settings: ServeSettings, *, simulated: bool) -> Iterator[Callable[[], State]]:
-    """Watch the fleet while the block runs; gives what makes the state of now. Closes the fleet."""
-    tallies = Tallies(fleet.fingerprints, fleet.clock.wall_ns)
-    unsubscribe = telemetry.subscribe(tallies.hear)
-    watcher = Watcher(fleet, watch_s=settings.watch_s, simulated=simulated)
-    watcher.begin()
-    try:
-        yield lambda: state_now(watcher.seen, tallies.now, fleet.clock)
-    finally:
-        if not watcher.end(STOP_LIMIT_S - HTTP_STOP_S):
-            logger.warning("calls were still under way after %.0f s, and are left", STOP_LIMIT_S)
-        unsubscribe()
-        fleet.close()
-
-
 def serve(fleet: Fleet, settings: ServeSettings, *, simulated: bool, ready: Callable[[str], None]) -> None:
     """Run in the main thread until SIGINT or SIGTERM; ``ready`` is told the URL. Raises SettingsError."""
-    sys.setswitchinterval(GIL_SLICE_S)
-    with listen(settings.host, settings.port) as listener, watching(fleet, settings, simulated=simulated) as state:
-        app = make_app(state, allowed_hosts=settings.allowed_hosts)
+    service = Service(fleet, watch_s=settings.watch_s, simulated=simulated)
+    with listen(settings.host, settings.port) as listener, service:
+        app = make_app(service.state, allowed_hosts=settings.allowed_hosts)
         asyncio.run(answer(app, listener, lambda: ready(url_of(listener))))
+        logger.info("stopping; calls under way come to their end")

@@ -63,7 +63,7 @@ class Tallies:
         with self._mutex:
             match event:
                 case events.CallSettled(_, method, _, outcome, detail):
-                    self._add(CALLS, account, method if method in METHODS else OTHER, outcome.value)
+                    self._add(CALLS, account, method if method in METHODS else OTHER, outcome.name.lower())
                     if outcome is not Outcome.ACCEPTED:
                         self._trouble[account] = Trouble(self._wall_ns() / 1e9, method, detail)
                 case events.RoomAwaited(_, _, wait_s, _):

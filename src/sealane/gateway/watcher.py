@@ -4,7 +4,8 @@
    store, ``accounts`` has every account's balance asked for. They share nothing, so that a disk that hangs, or Kraken,
    stops one of them and shows: each says when it last came to its end.
 2. Each account is asked by one thread at a time, at most ``ASKERS_MAX`` at once, and not at all while its broker is
-   recovering: that asks by itself, in the rhythm that the trouble wants.
+   recovering: that asks by itself, in the rhythm that the trouble wants. Once its quarantine was lifted, by whoever
+   did that anywhere, it is asked at once.
 3. ``seen()`` waits for nothing: it hands out what the threads left.
 """
 
@@ -144,16 +145,23 @@ class Watcher:
     def _look(self) -> None:
         now_ns = self.clock.boot_ns()
         self._lanes = self.fleet.lanes()
-        self._keys = self.fleet.keys()
+        before, self._keys = self._keys, self.fleet.keys()
         self._accounts = {one.member.account: standing(one, now_ns) for one in self.fleet.served}
+        for one in self.fleet.served:
+            if is_lifted(before.get(one.member.account), self._keys[one.member.account]):
+                self._ask_soon(one)
 
     def _try_store(self) -> None:
         self._store = self.fleet.try_store()
 
     def _ask_all(self) -> None:
         for one in self.fleet.served:
-            if one.broker.figures().recovery.next_try_in_s is None and self._begins(one.member.account):
-                self._askers.submit(lambda one=one: self._ask(one))  # type: ignore[misc]
+            if one.broker.figures().recovery.next_try_in_s is None:
+                self._ask_soon(one)
+
+    def _ask_soon(self, one: Served) -> None:
+        if self._begins(one.member.account):
+            self._askers.submit(lambda: self._ask(one))
 
     def _begins(self, account: str) -> bool:
         with self._mutex:
@@ -195,3 +203,8 @@ class Watcher:
 
     def _nobody_asks(self) -> bool:
         return all(asking.asking_ns is None for asking in self._askings.values())
+
+
+def is_lifted(before: KeySeen | None, now: KeySeen) -> bool:
+    """Whether a person ended a key's quarantine between two looks."""
+    return before is not None and bool(before.diagnosis) and not now.diagnosis and not now.error
