@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, sim
+from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, sim
 from sealane.cli.demo import command as demo
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("balance")(balance.balance)
 app.command("order")(order.order)
 app.command("orders")(orders.orders)
 app.command("cancel")(cancel.cancel)
+app.command("doctor")(doctor.doctor)
 app.add_typer(nonce.app, name="nonce")
 
 
