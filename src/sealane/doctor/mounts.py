@@ -8,40 +8,27 @@ from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 NETWORK_TYPES = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smbfs",
-        "smb2",
-        "smb3",
-        "9p",
-        "afs",
-        "ceph",
-        "coda",
-        "davfs",
-        "glusterfs",
-        "gfs",
-        "gfs2",
-        "lustre",
-        "ncpfs",
-        "ocfs2",
-        "beegfs",
-        "gpfs",
-        "pvfs2",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "fuse.ceph",
-        "fuse.s3fs",
-        "fuse.gcsfuse",
-        "fuse.rclone",
-        "fuse.mountpoint-s3",
-        "fuse.juicefs",
-        "fuse.davfs",
-        "fuse.curlftpfs",
-        "fuse.smbnetfs",
-    ]
+    (
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb",
+            "smbfs",
+            "smb2",
+            "smb3",
+            "9p",
+            "afs",
+            "ceph",
+            "coda",
+            "davfs",
+            "glusterfs",
+            "gfs",
+        ),
+        *("gfs2", "lustre", "ncpfs", "ocfs2", "beegfs", "gpfs", "pvfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
+        *("fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.mountpoint-s3", "fuse.juicefs", "fuse.davfs"),
+        *("fuse.curlftpfs", "fuse.smbnetfs"),
+    )
 )
 EPHEMERAL_TYPES = frozenset(["overlay", "overlayfs", "aufs", "tmpfs", "ramfs", "rootfs", "devtmpfs"])
 EMPTY_DIR = "kubernetes.io~empty-dir"
