@@ -43,9 +43,9 @@ def judge_key_file(account: str, file: StateFile, now_ns: int) -> Iterator[Findi
         yield warning(
             "key-jumps",
             account,
-            f"Kraken refused its nonces: the lane jumped forward {len(recent)} times in the last {WINDOW_S // 60} "
-            "minutes, "
-            f"and the key stops after {JUMPS_MAX}",
+            f"Kraken refused its nonces: within {WINDOW_S // 60} minutes the lane jumped forward "
+            f"{('once', 'twice')[len(recent) - 1] if len(recent) < 3 else f'{len(recent)} times'}, and the key stops "
+            f"after {JUMPS_MAX} jumps",
             "find the other program that uses this key, and stop it or give it a key of its own",
         )
 
@@ -122,7 +122,6 @@ def _in_doubt(orders: OrderFacts, accounts: Mapping[str, str]) -> Finding:
     return warning(
         "orders-in-doubt",
         orders.path,
-        f"{len(left)} orders have no known end, and no living process is at them: {names}{more} (of "
-        f"{', '.join(owners)})",
+        f"no known end, and no living process that finds out: {names}{more} (of {', '.join(owners)})",
         "'sealane orders --resolve --account NAME' finds out; do not send them again before",
     )

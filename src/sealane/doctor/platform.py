@@ -66,7 +66,7 @@ def judge_platform(environ: Mapping[str, str], facts: FolderFacts) -> list[Findi
         return [skipped("platform-volume", facts.path, "no platform that is known here says where its volume is")]
     found = [_volume(platform, environ, facts)]
     if platform is RAILWAY:
-        found += [*_run_user(environ, facts), *_draining(environ), *_copies(environ)]
+        found += [*_run_user(facts), *_draining(environ), *_copies(environ)]
     return found
 
 
@@ -99,9 +99,9 @@ def _volume(platform: Platform, environ: Mapping[str, str], facts: FolderFacts) 
 _LOST = "every restart forgets the nonces and Kraken answers EAPI:Invalid nonce where they were ahead of the clock"
 
 
-def _run_user(environ: Mapping[str, str], facts: FolderFacts) -> Iterator[Finding]:
+def _run_user(facts: FolderFacts) -> Iterator[Finding]:
     """Railway mounts volumes as root's."""
-    if facts.user_id == 0 or environ.get(RUN_UID) == "0":
+    if facts.user_id == 0:
         yield ok("platform-user", RUN_UID, "this runs as root, whose volumes on Railway are")
     elif facts.is_usable:
         yield ok("platform-user", RUN_UID, f"user {facts.user_id} may write to the volume")
@@ -110,7 +110,7 @@ def _run_user(environ: Mapping[str, str], facts: FolderFacts) -> Iterator[Findin
             "platform-user",
             RUN_UID,
             f"Railway mounts volumes as root's, this runs as user {facts.user_id} and cannot use the data folder",
-            f"set {RUN_UID}=0, or start as root, chown the folder and drop to the user",
+            f"set {RUN_UID}=0 and redeploy, or start as root, chown the folder and drop to the user",
         )
 
 
