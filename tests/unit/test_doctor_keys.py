@@ -111,7 +111,7 @@ def test_a_lane_of_a_smaller_unit_does_not_wonder_at_its_own():
         (Quarantined("MASTER", "consistent with x"), "still getting invalid nonce", "nonce raise --account MASTER"),
         (Unavailable("Kraken locked the key of MASTER out for 5 s"), "locked the key", "wait"),
         (Unavailable("no usable answer"), "could not be asked", "network"),
-        (NotDurable("Could not persist nonce to disk"), "could not be asked", "network"),
+        (NotDurable("Could not persist nonce to disk"), "could not be asked", "data folder"),
     ],
 )
 def test_why_a_key_could_not_be_asked_about(error, word, remedy):

@@ -17,7 +17,7 @@ from sealane.core.secret import Credentials
 from sealane.doctor.finding import Finding, fault, ok, skipped, warning
 from sealane.doctor.nonce_clients import client_of, consistent_with
 from sealane.doctor.nonce_files import lasted
-from sealane.errors import Quarantined, Refused, SealaneError
+from sealane.errors import NotDurable, Quarantined, Refused, SealaneError
 from sealane.runtime import threads
 from sealane.runtime.lanes import current_owner
 from sealane.transport.http import HttpTransport, limits
@@ -136,6 +136,8 @@ def judge_error(account: str, error: SealaneError) -> Finding:
         row = next((row for start, row in _REFUSALS.items() if start in texts.casefold()), None)
         said, remedy = row or ("Kraken refuses the call", "docs/trouble.md says what Kraken's errors mean")
         return fault("key", account, f"{said} ({texts})", remedy)
+    if isinstance(error, NotDurable):
+        return fault("key", account, f"it could not be asked about: {error}", "mend the data folder: see its findings")
     if "locked the key" in str(error):
         return fault("key", account, str(error), "wait; find out which program sent so much")
     remedy = "look at the network, at KRAKEN_SPOT_URL and at status.kraken.com, then try again"
