@@ -93,6 +93,8 @@ metadata: {name: sealane}
 spec: {ports: [{port: 8710}]}
 """
 
+EMPTY_DIR = "      volumes: [{name: data, emptyDir: {}}]"
+
 DOCKER = """\
 # syntax=docker/dockerfile:1
 FROM python:3.12-slim AS base
@@ -174,7 +176,7 @@ def test_a_field_like_no_other_is_a_warning(judged):
         ("render.yaml", "value: /app/data", "value: /data", "deploy-volume", Level.FAULT),
         ("render.yaml", "{key: DATA_DIR, value: /app/data}", "{key: A, value: b}", "deploy-volume", Level.WARNING),
         ("render.yaml", "runtime: docker", "numInstances: 2", "deploy-replicas", Level.FAULT),
-        ("render.yaml", "runtime: docker", "scaling: {minInstances: 1, maxInstances: 3}", "deploy-replicas", Level.FAULT),
+        ("render.yaml", "runtime: docker", "scaling: {maxInstances: 3}", "deploy-replicas", Level.FAULT),
         ("render.yaml", "runtime: docker", "healthCheckPath: /healthz", "deploy-health", Level.WARNING),
         ("compose.yaml", 'volumes: ["sealane-data:/app/data"]', "tty: true", "deploy-volume", Level.FAULT),
         ("compose.yaml", "DATA_DIR: /app/data", "DATA_DIR: /data", "deploy-volume", Level.FAULT),
@@ -192,7 +194,7 @@ def test_a_field_like_no_other_is_a_warning(judged):
         ("k8s.yaml", "kind: StatefulSet", "kind: Deployment", "deploy-overlap", Level.FAULT),
         ("k8s.yaml", "replicas: 1", "replicas: 2", "deploy-replicas", Level.FAULT),
         ("k8s.yaml", "mountPath: /app/data", "mountPath: /data", "deploy-volume", Level.FAULT),
-        ("k8s.yaml", "      containers:", "      volumes: [{name: data, emptyDir: {}}]\n      containers:", "deploy-volume", Level.FAULT),
+        ("k8s.yaml", "      containers:", f"{EMPTY_DIR}\n      containers:", "deploy-volume", Level.FAULT),
         ("k8s.yaml", "ReadWriteOncePod", "ReadWriteMany", "deploy-volume", Level.WARNING),
         ("k8s.yaml", "path: /livez", "path: /readyz", "deploy-health", Level.WARNING),
         ("k8s.yaml", "path: /livez", "path: /up", "deploy-health", Level.WARNING),

@@ -1,4 +1,4 @@
-"""What stands in the data folder: nonce files, marks, keys' states, orders; real files, read as the doctor reads them."""
+"""What stands in the data folder: nonce files, marks, keys' states, orders; real files, as the doctor reads them."""
 
 import fcntl
 import json
@@ -283,7 +283,9 @@ def test_a_clock_that_leaped(data):
     assert "clock-leap" not in bad(judged(data, wall_ns=SYSTEM_CLOCK.wall_ns() + NS_PER_S))
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (300, "5 min"), (7200, "2 h"), (10**6, "12 d"), (10**9, "32 y")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (300, "5 min"), (7200, "2 h"), (10**6, "12 d"), (10**9, "32 y")]
+)
 def test_spans_for_people(seconds, text):
     assert lasted(seconds) == text
 
@@ -341,7 +343,8 @@ def test_a_lock_is_told_with_its_holder(data, tmp_path):
     (proc / "4711").mkdir(parents=True)
     (proc / "4711" / "comm").write_text("trader\n")
     (proc / "locks").write_text(
-        f"1: FLOCK  ADVISORY  WRITE 4711 {place} 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 9 {place} 0 EOF\n2: FLOCK ADVISORY WRITE 8 00:00:1 0 EOF\n"
+        f"1: FLOCK  ADVISORY  WRITE 4711 {place} 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 9 {place} 0 EOF\n2: FLOCK "
+        "ADVISORY WRITE 8 00:00:1 0 EOF\n"
     )
     watch = watch_lane(lane_of(data), lambda _: None, proc)
     assert watch.holders == (Process(4711, "trader"),)
@@ -369,7 +372,9 @@ def test_a_number_above_its_mark_was_not_issued_here(data, nonce_file):
 
 def test_still_getting_invalid_nonce(data):
     """The guide's "Still getting Invalid nonce errors?": the key was stopped, and why."""
-    put_key(data, quarantined_ns=SYSTEM_CLOCK.wall_ns(), diagnosis="consistent with another program", jumps_ns=(1, 2, 3))
+    put_key(
+        data, quarantined_ns=SYSTEM_CLOCK.wall_ns(), diagnosis="consistent with another program", jumps_ns=(1, 2, 3)
+    )
     found = bad(states(data, {KEY: "daivon"}))["key-state"]
     assert found.level is Level.FAULT
     assert "still getting invalid nonce" in found.message

@@ -1,4 +1,4 @@
-"""What GetApiKeyInfo's answer, or the lack of one, says of a key; the answers themselves come in the integration test."""
+"""What GetApiKeyInfo's answer, or the lack of one, says of a key; the integration test has real answers."""
 
 import pytest
 
@@ -93,6 +93,18 @@ def test_a_lane_of_a_smaller_unit_does_not_wonder_at_its_own():
     assert bad(before=now_us - 100, after=now_us, unit_ns=1000, nonce=str(now_us - 1000)) == {}
     found = bad(before=now_us - 100, after=now_us, unit_ns=1000, nonce=str(NOW))["key-nonce"]
     assert "counts in ns" in found.message
+
+
+def test_a_jump_during_the_call_is_told_whatever_the_answer_shows():
+    """Where Kraken counts the call itself, the answer hides what was there before; the refusal does not."""
+    for held in (NOW, 0):
+        (found, *_) = [
+            finding
+            for finding in judge_key(KeyAnswer("MASTER", GOOD | {"nonce": str(held)}, NOW - 9, NOW, jumped=True), NOW)
+            if finding.level in BAD
+        ]
+        assert found.check == "key-nonce"
+        assert "lane jumped" in found.message
 
 
 # --- no answer ---

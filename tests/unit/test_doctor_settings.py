@@ -254,7 +254,12 @@ def test_an_answer_without_a_time(answer):
 
 
 def test_the_worst_comes_first_and_decides():
-    rows = [a_good_one("a", "1", "x"), a_warning("b", "2", "x", "y"), a_skipped_one("c", "3", "x"), a_fault("d", "4", "x", "y")]
+    rows = [
+        a_good_one("a", "1", "x"),
+        a_warning("b", "2", "x", "y"),
+        a_skipped_one("c", "3", "x"),
+        a_fault("d", "4", "x", "y"),
+    ]
     assert [finding.check for finding in worst_first(rows)] == ["d", "b", "c", "a"]
     assert verdict(rows) == "faults"
     assert verdict(rows[:3]) == "warnings"

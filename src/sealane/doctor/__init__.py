@@ -11,10 +11,10 @@
 
 ``finding`` what is found · ``folder`` ``mounts`` ``platform`` where the data lies · ``store_facts`` ``nonce_files``
 ``writers`` ``key_states`` what stands in it · ``settings_check`` ``names`` the environment · ``clock`` ``keys``
-``nonce_clients`` what Kraken says · ``deploy_files`` and its parts · ``examine`` all of them, in order.
+``nonce_clients`` what Kraken says · ``deploy_files`` and its parts · ``examination`` all of them, in order.
 """
 
-from sealane.doctor.examine import Visit, examine
+from sealane.doctor.examination import Visit, examine
 from sealane.doctor.finding import Finding, Level, verdict, worst_first
 
 __all__ = ["Finding", "Level", "Visit", "examine", "verdict", "worst_first"]

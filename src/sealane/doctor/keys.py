@@ -13,13 +13,14 @@ from sealane.client.session import Session
 from sealane.client.settings import Settings
 from sealane.core.methods import HARMLESS, METHODS
 from sealane.core.nonce import NS_PER_S, unit_ns
+from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials
 from sealane.doctor.finding import Finding, fault, ok, skipped, warning
 from sealane.doctor.nonce_clients import client_of, consistent_with
 from sealane.doctor.nonce_files import lasted
 from sealane.errors import NotDurable, Quarantined, Refused, SealaneError
 from sealane.runtime import threads
-from sealane.runtime.lanes import current_owner
+from sealane.runtime.lanes import Lane, current_owner
 from sealane.transport.http import HttpTransport, limits
 
 TURN_WAIT_S = 10.0
@@ -69,6 +70,7 @@ class KeyAnswer:
         info: Kraken's answer, {} where there is none.
         before, after: the highest nonce that the lane had issued before the call and after; in its unit.
         unit_ns: length of the unit.
+        jumped: Kraken refused a nonce during the call, and the lane jumped.
         error: what came instead of an answer.
     """
 
@@ -77,6 +79,7 @@ class KeyAnswer:
     before: int = 0
     after: int = 0
     unit_ns: int = 1
+    jumped: bool = False
     error: SealaneError | None = None
 
 
@@ -85,7 +88,7 @@ def ask_key(settings: Settings, who: Credentials) -> KeyAnswer:
     transport = HttpTransport(settings.url, limits(ANSWER_S))
     session = Session(settings, who, None, TURN_WAIT_S)
     try:
-        return _ask(session, transport, who.account, unit_ns(settings.nonce_unit))
+        return _ask(session, transport, who, unit_ns(settings.nonce_unit))
     except SealaneError as error:
         return KeyAnswer(who.account, error=error)
     finally:
@@ -93,17 +96,21 @@ def ask_key(settings: Settings, who: Credentials) -> KeyAnswer:
         transport.close()
 
 
-def _ask(session: Session, transport: HttpTransport, account: str, unit: int) -> KeyAnswer:
+def _ask(session: Session, transport: HttpTransport, who: Credentials, unit: int) -> KeyAnswer:
     lane, owner = session.lane, current_owner()
     threads.enter(lane, owner, TURN_WAIT_S)
     try:
-        before = lane.store.last()
+        before, jumps = lane.store.last(), _jumps(lane, who)
         flow, desk = session.private(HARMLESS, None, {})
         info = threads.run(flow, desk, transport, TURN_WAIT_S)
         found = info if isinstance(info, dict) else {}
-        return KeyAnswer(account, found, before, lane.store.last(), unit)
+        return KeyAnswer(who.account, found, before, lane.store.last(), unit, _jumps(lane, who) != jumps)
     finally:
         lane.leave(owner)
+
+
+def _jumps(lane: Lane, who: Credentials) -> tuple[int, ...]:
+    return KeyState.loaded(lane.store.read_key(who.fingerprint)).jumps_ns
 
 
 # --- what it means ------------------------------------------------------------------------------------------------
@@ -218,7 +225,16 @@ def _expiry(answer: KeyAnswer, now_ns: int) -> Finding:
 def _foreign(answer: KeyAnswer, now_ns: int) -> Finding:
     """Whether the nonce that Kraken held before this call can be the lane's own."""
     held, account = _whole(answer.info.get("nonce")), answer.account
-    if not held or held == answer.after:
+    told = held and held != answer.after  # else Kraken counts the call itself, or has no other
+    if answer.jumped and not (told and answer.before < held):
+        return warning(
+            "key-nonce",
+            account,
+            f"Kraken refused the nonce after {answer.before}, and the lane jumped to {answer.after}: the key had accepted "
+            "a higher one, so something else writes on it, or the nonce file was rewound",
+            "find the other program that uses this key, and give it a key of its own",
+        )
+    if not told:
         return ok("key-nonce", account, "Kraken's answer shows no nonce but this lane's own")
     if answer.before < held:
         where = (

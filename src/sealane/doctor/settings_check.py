@@ -43,6 +43,10 @@ class SettingsFacts:
         """Whether a program could start with these settings."""
         return not any(finding.check == "setting" for finding in self.wrong)
 
+    def is_wrong(self, name: str) -> bool:
+        """Whether a program would stop at this variable."""
+        return any(finding.check == "setting" and finding.subject == name for finding in self.wrong)
+
     @property
     def folder(self) -> Path | None:
         """The data folder, None where the store is not in one."""

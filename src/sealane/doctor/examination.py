@@ -174,6 +174,8 @@ def _states(visit: Visit) -> Iterable[Finding]:
 def _clock(visit: Visit) -> list[Finding]:
     if visit.offline:
         return [skipped("clock", "Kraken's Time", OFFLINE)]
+    if visit.settings.is_wrong("KRAKEN_SPOT_URL"):
+        return [skipped("clock", "Kraken's Time", "not asked, since KRAKEN_SPOT_URL is wrong")]
     settings = visit.settings.settings
     transport = HttpTransport(settings.url, limits(TIME_LIMIT_S))
     flow, desk = Session(settings, None, None).public("Time", {})
