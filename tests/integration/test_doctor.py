@@ -12,8 +12,7 @@ import pytest
 
 from sealane import Kraken
 from sealane.core.nonce import NS_PER_S
-from sealane.doctor import Level, Visit, examine, verdict
-from sealane.doctor import examination
+from sealane.doctor import Level, Visit, examination, examine, verdict
 from sealane.doctor.settings_check import read_settings
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.store import open_store
@@ -132,7 +131,7 @@ def test_a_program_that_is_ahead_shows_even_where_kraken_counts_the_call_itself(
 
 def test_wrong_keys_are_explained(careful, look, monkeypatch):
     secret = os.environ["KRAKEN_API_SECRET"]
-    monkeypatch.setenv("KRAKEN_API_SECRET", os.environ["KRAKEN_USER_daivon_frazier_API_SECRET"])
+    monkeypatch.setenv("KRAKEN_API_SECRET", careful.accounts[1].api_secret)
     assert "EAPI:Invalid signature" in bad(look(), "MASTER")["key"].message
     monkeypatch.setenv("KRAKEN_API_SECRET", secret)
     monkeypatch.setenv("KRAKEN_API_KEY", "x" * 56)

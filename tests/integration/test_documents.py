@@ -77,7 +77,7 @@ def test_every_command_is_in_the_readme():
 
     text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "trouble.md").read_text()
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names == {"balance", "call", "cancel", "demo", "nonce", "order", "orders", "sim"}
+    assert names == {"balance", "call", "cancel", "demo", "doctor", "nonce", "order", "orders", "sim"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -242,6 +242,7 @@ def test_the_clock_against_krakens(ahead_s, level, word):
 def test_a_slow_answer_tells_less_of_the_clock_and_more_of_the_way():
     clock, way = judge_clock(ClockFacts(NOW // 10**9, NOW, NOW + 6 * 10**9))
     assert (clock.level, way.level) == (Level.OK, Level.WARNING)
+    assert (clock.check, way.check) == ("clock", "round-trip")
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"unixtime": "soon"}, []])

@@ -26,14 +26,14 @@ from sealane.transport.http import HttpTransport, limits
 TURN_WAIT_S = 10.0
 ANSWER_S = 10.0
 EXPIRES_SOON_S = 14 * 86_400
-NEEDED = {
-    "query-funds": "",
-    "query-open-trades": "",
-    "query-closed-trades": "",
-    "modify-trades": "",
-    "close-trades": "CancelOrder CancelOrderBatch CancelAll CancelAllOrdersAfter",
+NEEDED = ("query-funds", "query-open-trades", "query-closed-trades", "modify-trades", "close-trades")
+"""Permissions that Sealane's own commands ask for."""
+_CANCELS = ("CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter", "AmendOrder")
+OR_ELSE = {
+    **dict.fromkeys(_CANCELS, "close-trades"),
+    **dict.fromkeys(("QueryOrders", "OrderAmends"), "query-open-trades"),
 }
-"""Permissions that Sealane's own commands ask for, and the methods that fail without where the table has none."""
+"""The permission that does for a method beside the one in the table, by Kraken's page on each."""
 _REFUSALS = {
     "eapi:invalid key": (
         "Kraken knows no such key",
@@ -181,22 +181,26 @@ def _withdraws(answer: KeyAnswer) -> Finding:
 
 
 def _permissions(answer: KeyAnswer) -> Finding:
-    missing = [name for name in NEEDED if name not in _permitted(answer)]
-    if not missing:
-        return ok("key-permissions", answer.account, "it may ask for balance and orders, place and cancel")
-    told = "; ".join(f"{name}: {failing_without(name)}" for name in missing)
+    permitted = _permitted(answer)
+    missing, failing = [name for name in NEEDED if name not in permitted], failing_with(permitted)
+    if not failing:
+        without = f", without {', '.join(missing)}, which others cover" if missing else ""
+        return ok("key-permissions", answer.account, f"it may ask for balance and orders, place and cancel{without}")
     return warning(
         "key-permissions",
         answer.account,
-        f"it lacks permissions, so these fail with EGeneral:Permission denied: {told}",
+        f"it lacks {', '.join(missing)}, so these fail with EGeneral:Permission denied: {', '.join(failing)}",
         "give the key the permissions at Kraken, or do without those calls",
     )
 
 
-def failing_without(permission: str) -> str:
-    """The methods that need a permission."""
-    named = NEEDED.get(permission) or " ".join(name for name, row in METHODS.items() if row.permission == permission)
-    return ", ".join(named.split())
+def failing_with(permitted: frozenset[str]) -> list[str]:
+    """The methods behind the needed permissions that a key with these may not call."""
+    return [
+        name
+        for name, row in METHODS.items()
+        if row.permission in NEEDED and not permitted & {row.permission, OR_ELSE.get(name, row.permission)}
+    ]
 
 
 def _addresses(answer: KeyAnswer) -> Finding:
@@ -230,8 +234,8 @@ def _foreign(answer: KeyAnswer, now_ns: int) -> Finding:
         return warning(
             "key-nonce",
             account,
-            f"Kraken refused the nonce after {answer.before}, and the lane jumped to {answer.after}: the key had accepted "
-            "a higher one, so something else writes on it, or the nonce file was rewound",
+            f"Kraken refused the nonce after {answer.before}, and the lane jumped to {answer.after}: the key had "
+            "accepted a higher one, so something else writes on it, or the nonce file was rewound",
             "find the other program that uses this key, and give it a key of its own",
         )
     if not told:
