@@ -19,6 +19,7 @@ from sealane.doctor.nonce_clients import CLIENTS, client_of, consistent_with
 from sealane.doctor.nonce_files import judge_nonce_files, lasted
 from sealane.doctor.store_facts import read_store
 from sealane.doctor.writers import Process, Watch, judge_writers, watch_lane
+from sealane.errors import NotDurable
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.store.disk import OsDisk
 from sealane.store.file import FileStore
@@ -137,6 +138,16 @@ def test_a_nonce_file_that_cannot_be_read(data, nonce_file):
     nonce_file.unlink()
     nonce_file.mkdir()
     assert "Could not load persisted nonce: [Errno 21]" in bad(judged(data))["nonce-file"].message
+
+
+@pytest.mark.parametrize("other", ["kraken_nonce.txt", f"{GLOBAL_LANE}.mark"])
+def test_another_file_that_a_lane_needs_and_cannot_read(data, other):
+    """The store raises NotDurable at the first nonce, whatever the lane's own file holds."""
+    (data / other).unlink(missing_ok=True)
+    (data / other).mkdir()
+    assert "[Errno 21]" in bad(judged(data))["nonce-file"].message
+    with pytest.raises(NotDurable):
+        FileStore(data).lane(GLOBAL_LANE).draw(SYSTEM_CLOCK.wall_ns(), SYSTEM_CLOCK.boot_ns())
 
 
 def test_what_sealane_never_writes_is_told(data, nonce_file):
@@ -358,6 +369,13 @@ def test_a_real_lock_is_seen(data):
         watch = watch_lane(lane_of(data), lambda _: None)
     listed = Path("/proc/locks").exists()
     assert [process.pid for process in watch.holders] in ([os.getpid()], []) if listed else not watch.holders
+
+
+def test_a_write_under_way_is_told(data):
+    put(data / f"{GLOBAL_LANE}.turn", {"method": "AddOrder", "nonce": 4711, "key": KEY})
+    (found,) = judge_writers(lane_of(data), Watch(1, 1))
+    assert found.level is Level.OK
+    assert "AddOrder (nonce 4711)" in found.message
 
 
 def test_a_number_above_its_mark_was_not_issued_here(data, nonce_file):

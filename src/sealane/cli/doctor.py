@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -17,10 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from sealane.cli.output import JsonFlag, console, print_json
-from sealane.doctor import Finding, Level, Visit, examine, verdict, worst_first
+
+if TYPE_CHECKING:
+    from sealane.doctor import Finding
 
 EXIT_CODES = {"sound": 0, "warnings": 10, "faults": 11}
-_COLOURS = {Level.FAULT: "red", Level.WARNING: "yellow", Level.SKIPPED: "dim", Level.OK: "green"}
+_COLOURS = {"fault": "red", "warning": "yellow", "skipped": "dim", "ok": "green"}
 _ENDS = {
     "sound": "[green]sound[/]: nothing to do",
     "warnings": "[yellow]warnings[/]: it works, and will bite",
@@ -37,6 +39,8 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Find every known trouble and tell the remedy; exit code 0 sound, 10 warnings, 11 faults."""
+    from sealane.doctor import Visit, examine, verdict, worst_first  # heavy beside the other commands
+
     logging.getLogger("sealane").addHandler(logging.NullHandler())  # what is logged is told as a finding here
     found = worst_first(examine(Visit(dict(os.environ), account, offline, folder)))
     said = verdict(found)
@@ -53,7 +57,7 @@ def _show(found: list[Finding]) -> None:
     for title in ("", "check", "what is the case, and what to do"):
         table.add_column(title, overflow="fold", no_wrap=title != "what is the case, and what to do")
     for finding in found:
-        colour = _COLOURS[finding.level]
+        colour = _COLOURS[finding.level.value]
         told = f"[bold]{escape(finding.subject)}[/]: {escape(finding.message)}"
         if finding.remedy:
             told += f"\n[cyan]→ {escape(finding.remedy)}[/]"

@@ -54,12 +54,13 @@ def highest_used(facts: StoreFacts, lane: LaneFacts) -> tuple[int, str]:
 
 def judge_lane(lane: LaneFacts, used: tuple[int, str], *, wall_ns: int, boot_ns: int) -> Iterator[Finding]:
     """One lane's files; ``used`` is what ``highest_used`` found."""
-    if lane.file.error:
+    if lane.file.error or lane.error:
+        other = "" if lane.file.error else " of another file that the lane looks at when it starts"
         yield fault(
             "nonce-file",
             lane.file.path,
-            f"Could not load persisted nonce: {lane.file.error}",
-            "give the file to the user that runs the program (chown), and let no one else write it",
+            f"Could not load persisted nonce: {lane.file.error or lane.error}{other}",
+            "give the folder's files to the user that runs the program (chown -R), and let no one else write them",
         )
         return
     yield from _content(lane, wall_ns)

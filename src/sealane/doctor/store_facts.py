@@ -56,6 +56,7 @@ class LaneFacts:
         era: of the folder now: boot and mount.
         start: where a program that opened it now would begin, and what decides that.
         turn: the record of a write under way.
+        error: why a program could not open it, where another file that it looks at cannot be read.
     """
 
     name: str
@@ -66,6 +67,7 @@ class LaneFacts:
     era: Era
     start: Start
     turn: Mapping[str, object]
+    error: str = ""
 
     def upcoming(self, wall_ns: int) -> int:
         """The nonce that it would issue next, at that time."""
@@ -155,9 +157,16 @@ def _lane(disk: OsDisk, floors: Floors, era: Era, wall_ns: int) -> LaneFacts:
     file = _number(disk, floors.folder / f"{floors.name}.txt", wall_ns)
     marked = _state(disk, file.path.with_suffix(".mark"), SLOT_BYTES)
     mark = load_mark(disk.content(marked.path, 2 * SLOT_BYTES)) if not marked.error else Mark(0, "", "", None)
-    start = floors.start(file.content or b"", mark, era, new=file.content is None)
+    start, error = _start(floors, file, mark, era)
     turn = _state(disk, file.path.with_suffix(".turn"), SLOT_BYTES).document
-    return LaneFacts(floors.name, floors.unit_ns, file, mark, marked.is_bad, era, start, turn)
+    return LaneFacts(floors.name, floors.unit_ns, file, mark, marked.is_bad, era, start, turn, error or marked.error)
+
+
+def _start(floors: Floors, file: NumberFile, mark: Mark, era: Era) -> tuple[Start, str]:
+    try:
+        return floors.start(file.content or b"", mark, era, new=file.content is None), ""
+    except OSError as error:
+        return Start(0, "clock"), shown(error)
 
 
 def _state(disk: OsDisk, path: Path, slot_bytes: int) -> StateFile:

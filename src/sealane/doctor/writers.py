@@ -132,7 +132,7 @@ def judge_writers(lane: LaneFacts, watch: Watch) -> Iterator[Finding]:
             "make sure that what writes there is Sealane on this machine; give anything else its own folder and key",
         )
     else:
-        yield ok("other-writer", path, _quiet(watch, named))
+        yield ok("other-writer", path, _quiet(watch, named) + _under_way(lane))
     yield from _above_mark(lane)
 
 
@@ -142,6 +142,16 @@ def _quiet(watch: Watch, named: str) -> str:
     if named:
         return f"open in process {named}{turn}: right, if each is a Sealane, since they take turns"
     return f"nothing wrote there while it was watched, and no process that can be seen has it open{turn}"
+
+
+def _under_way(lane: LaneFacts) -> str:
+    if not lane.turn.get("method"):
+        return ""
+    return (
+        f"; {lane.turn['method']} (nonce {lane.turn.get('nonce')}) is under way, or its process died: then a "
+        "harmless call "
+        "goes before that key's next write"
+    )
 
 
 def _above_mark(lane: LaneFacts) -> Iterator[Finding]:
