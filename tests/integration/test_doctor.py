@@ -397,5 +397,5 @@ def test_no_secret_is_told(careful, data, tmp_path):
         )
         shown = done.stdout + done.stderr
         assert "SEALANE_TIER" in shown
-        for hidden in (secret, key, otp, password, "pem-that", "misspelt-secret", secret[:30], key[:12]):
+        for hidden in (secret, key, otp, password, "pem-that", "misspelt-secret", secret[:12], key[:12], otp[:12]):
             assert hidden not in shown, arguments

@@ -267,6 +267,20 @@ def test_files_that_cannot_be_read(judged, name, content):
     assert "cannot be read" in found.message or "mapping" in found.message
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("compose.yaml", "services:\n  a: {KRAKEN_API_SECRET: hidden-in-the-file\n  b: ]"),
+        ("fly.toml", '[env]\nKRAKEN_API_SECRET = "hidden-in-the-file'),
+        ("railway.json", '{"KRAKEN_API_SECRET": "hidden-in-the-file" 5}'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_quoted(judged, name, content):
+    found = judged(name, content)["deploy-file"]
+    assert "hidden" not in found.message
+    assert "line" in found.message
+
+
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "railway.json").write_bytes(b"\xff\xfe")
     (found,) = judge_deploy_files(tmp_path, {})

@@ -140,6 +140,23 @@ def test_a_nonce_file_that_cannot_be_read(data, nonce_file):
     assert "Could not load persisted nonce: [Errno 21]" in bad(judged(data))["nonce-file"].message
 
 
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"a-secret-in-the-wrong-file", "26 bytes that are no decimal integer"),
+        (b"9" * 30, "30 digits"),
+        (b"\0" * 19, "is empty"),
+    ],
+)
+def test_a_bad_file_is_described_and_not_quoted(data, nonce_file, content, word):
+    for path in (nonce_file, data / "kraken_nonce.txt"):
+        path.write_bytes(content)
+    found = bad(judged(data))
+    for check in ("nonce-file", "older-file"):
+        assert word in found[check].message
+        assert "secret" not in found[check].message
+
+
 @pytest.mark.parametrize("other", ["kraken_nonce.txt", f"{GLOBAL_LANE}.mark"])
 def test_another_file_that_a_lane_needs_and_cannot_read(data, other):
     """The store raises NotDurable at the first nonce, whatever the lane's own file holds."""

@@ -131,6 +131,12 @@ def test_what_others_may_write_is_a_warning(folder):
     assert "(0666)" in found.message
 
 
+def test_a_group_may_write(folder):
+    """As Kubernetes makes volumes for pods that are not root."""
+    folder.chmod(0o2770)
+    assert one(judge_folder(look_at_folder(folder)), "folder-private").level is Level.OK
+
+
 @pytest.mark.parametrize("verb", ["write", "sync", "try_lock", "is_locked"])
 def test_a_trial_that_fails_is_told_and_leaves_nothing(folder, monkeypatch, verb):
     def fails(*_):
@@ -251,6 +257,7 @@ def test_without_a_mountinfo_that_is_skipped(tmp_path):
 # --- platforms ---
 
 VOLUME = Mount("/app/data", "ext4")
+EMPTY_DIR = Mount("/app/data", "ext4", root="/var/lib/kubelet/pods/1/volumes/kubernetes.io~empty-dir/data")
 RAILWAY = {"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "/app/data"}
 
 
@@ -266,6 +273,7 @@ RAILWAY = {"RAILWAY_PROJECT_ID": "p", "RAILWAY_VOLUME_MOUNT_PATH": "/app/data"}
         ({"FLY_APP_NAME": "x"}, Mount("/", "overlay"), Level.FAULT, "Fly"),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, DISK, Level.FAULT, "Kubernetes"),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, VOLUME, Level.OK, "Kubernetes"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, EMPTY_DIR, Level.FAULT, "Kubernetes"),
         ({"RENDER": "true"}, None, Level.SKIPPED, "does not tell"),
         ({}, DISK, Level.SKIPPED, "no platform"),
     ],

@@ -95,7 +95,14 @@ def parsed(path: Path, text: str) -> Iterator[Any]:
         try:
             yield from (document for document in yaml.safe_load_all(text) if document is not None)
         except yaml.YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from error
+            raise ValueError(_problem(error)) from error
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong and where; not the line itself, which may hold a secret."""
+    what, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return f"{what or type(error).__name__}{where}"
 
 
 def _of_document(path: Path, kind: str, document: Any, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -21,7 +21,8 @@ TRIAL_PREFIX = ".sealane-doctor-"
 ROOM_FAULT_BYTES = 1 << 20
 ROOM_WARNING_BYTES = 64 << 20
 FILES_FEW = 64
-OTHERS_WRITE = 0o022
+OTHERS_WRITE = 0o002
+"""A group may: Kubernetes gives a volume to a pod by its group (fsGroup)."""
 OURS = ("*.txt", "*.mark", "*.turn", "*.next", "keys/*.state", "orders/*", "rates/*")
 
 
@@ -256,12 +257,12 @@ def _locks(facts: FolderFacts) -> Finding:
 
 def _privacy(facts: FolderFacts) -> Finding:
     if not facts.loose:
-        return ok("folder-private", facts.path, "no other user may write there")
+        return ok("folder-private", facts.path, "not every user of the machine may write there")
     more = f" and {len(facts.loose) - 3} more" if len(facts.loose) > 3 else ""
     return warning(
         "folder-private",
         facts.path,
-        f"other users may write {', '.join(facts.loose[:3])}{more}: whoever lowers a nonce file stops trading",
+        f"any user of the machine may write {', '.join(facts.loose[:3])}{more}: whoever lowers a nonce file stops trading",
         f"chmod 700 {facts.path} and chmod 600 its files; a folder of the right owner needs no 777",
     )
 

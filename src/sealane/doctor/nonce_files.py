@@ -97,8 +97,7 @@ def _content(lane: LaneFacts, wall_ns: int) -> Iterator[Finding]:
 
 
 def _spoiled(lane: LaneFacts, content: bytes, falls: str, wall_ns: int) -> Finding:
-    what = "is empty" if not content.strip(b"\0 \r\n\t") else f"holds {content[:24]!r}, which is no nonce"
-    message = f"Could not load persisted nonce: the file {what}; {falls}, next is {lane.upcoming(wall_ns)}"
+    message = f"Could not load persisted nonce: the file {no_nonce(content)}; {falls}, next is {lane.upcoming(wall_ns)}"
     remedy = "find out who writes there, or whether the disk is bad; the next nonce mends the file"
     if lane.start.source in ("mark", "older file", "another lane"):
         return warning("nonce-file", lane.file.path, message, remedy)
@@ -202,7 +201,7 @@ def _unit(lane: LaneFacts, wall_ns: int) -> Iterator[Finding]:
 def judge_older(older: NumberFile, wall_ns: int) -> Finding:
     """A file of an older program: honoured as a floor, and a trouble while somebody writes it."""
     if older.error or not older.number:
-        what = older.error or f"holds {(older.content or b'')[:24]!r}, which is no nonce"
+        what = older.error or f"it {no_nonce(older.content or b'')}"
         return warning(
             "older-file",
             older.path,
@@ -259,6 +258,16 @@ def judge_last_nonce(facts: StoreFacts, env_floor: int) -> Iterator[Finding]:
             f"{env_floor} is above the nonce file's {stored} and is not used: a good file always wins",
             f"run 'sealane nonce raise --to {env_floor}' if that number was used, then remove the variable",
         )
+
+
+def no_nonce(content: bytes) -> str:
+    """What a file holds instead of a nonce; not the text itself, which may be anything, a secret too."""
+    bare = content.strip(b"\0 \r\n\t")
+    if not bare:
+        return "is empty"
+    if bare.isdigit():
+        return f"holds a number of {len(bare)} digits, which is no nonce: 1 … {MAX_NONCE} are"
+    return f"holds {len(bare)} bytes that are no decimal integer"
 
 
 def lasted(seconds: float) -> str:

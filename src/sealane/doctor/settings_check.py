@@ -229,7 +229,7 @@ def _hard_buy_off(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(
             "hard-buy-off",
             "HARD_BUY_OFF",
-            f"it is {text[:12]!r}, neither 0 nor 1: whether buys are blocked is not plain to whoever reads it",
+            "it is neither 0 nor 1: whether buys are blocked is not plain to whoever reads it",
             "set it to 1 to block buys, or to 0",
         )
     elif text == "1":
