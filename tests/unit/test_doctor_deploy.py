@@ -271,7 +271,7 @@ def test_files_that_cannot_be_read(judged, name, content):
     ("name", "content"),
     [
         ("compose.yaml", "services:\n  a: {KRAKEN_API_SECRET: hidden-in-the-file\n  b: ]"),
-        ("fly.toml", '[env]\nKRAKEN_API_SECRET = "hidden-in-the-file'),
+        ("fly.toml", '[env]\nKRAKEN_API_SECRET = "hidden-in-the-file\n"'),
         ("railway.json", '{"KRAKEN_API_SECRET": "hidden-in-the-file" 5}'),
     ],
 )

@@ -143,6 +143,12 @@ def test_why_a_key_could_not_be_asked_about(error, word, remedy):
     assert list(judge_key(KeyAnswer("MASTER", error=error), NOW)) == [found]
 
 
+def test_a_busy_lane_is_no_fault_of_the_key():
+    found = judge_error("MASTER", Unavailable("lane kraken_global_nonce was busy for 10 s: 1 wait in this process"))
+    assert found.level is Level.WARNING
+    assert "SIGSTOP" in found.remedy
+
+
 def test_an_answer_that_says_nothing():
     (found,) = judge_key(KeyAnswer("MASTER"), NOW)
     assert found.level is Level.SKIPPED

@@ -262,7 +262,8 @@ def _privacy(facts: FolderFacts) -> Finding:
     return warning(
         "folder-private",
         facts.path,
-        f"any user of the machine may write {', '.join(facts.loose[:3])}{more}: whoever lowers a nonce file stops trading",
+        f"any user of the machine may write {', '.join(facts.loose[:3])}{more}: whoever lowers a nonce file "
+        "stops trading",
         f"chmod 700 {facts.path} and chmod 600 its files; a folder of the right owner needs no 777",
     )
 

@@ -145,6 +145,9 @@ def judge_error(account: str, error: SealaneError) -> Finding:
         return fault("key", account, f"{said} ({texts})", remedy)
     if isinstance(error, NotDurable):
         return fault("key", account, f"it could not be asked about: {error}", "mend the data folder: see its findings")
+    if "was busy" in str(error):
+        remedy = "look again; a process that was stopped (SIGSTOP) holds its turn until it goes on or is killed"
+        return warning("key", account, f"it could not be asked about: {error}", remedy)
     if "locked the key" in str(error):
         return fault("key", account, str(error), "wait; find out which program sent so much")
     remedy = "look at the network, at KRAKEN_SPOT_URL and at status.kraken.com, then try again"
