@@ -83,6 +83,15 @@ def test_a_sound_installation(careful, look):
     assert bad(look()) == {}, "looking again finds no trouble that the first look made"
 
 
+def test_lanes_of_their_own_in_a_smaller_unit_are_sound(careful, look, monkeypatch):
+    monkeypatch.setenv("SEALANE_LANES", "per-key")
+    monkeypatch.setenv("SEALANE_NONCE_UNIT", "us")
+    for _ in range(3):
+        assert bad(look()) == {}
+    lanes = list(Path(os.environ["DATA_DIR"]).glob("kraken_key_*.txt"))
+    assert [len(path.read_text()) for path in lanes] == [16, 16]
+
+
 @pytest.mark.parametrize(
     ("changes", "check", "level"),
     [

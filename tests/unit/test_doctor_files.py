@@ -13,6 +13,7 @@ import pytest
 
 from sealane.core.nonce import MAX_NONCE, NS_PER_S
 from sealane.core.recovery import KeyState
+from sealane.doctor import store_facts
 from sealane.doctor.finding import Level
 from sealane.doctor.key_states import judge_states
 from sealane.doctor.nonce_clients import CLIENTS, client_of, consistent_with
@@ -206,6 +207,27 @@ def test_rewound_below_an_orders_nonce(data, nonce_file):
     found = bad(judged(data))["nonce-rewound"]
     assert found.level is Level.FAULT
     assert "the record of an order" in found.message
+
+
+@pytest.mark.parametrize("reader", ["_orders", "_state"])
+def test_a_program_that_goes_on_meanwhile_does_not_look_rewound(data, monkeypatch, reader):
+    """Each time the doctor is about to read what tells of nonces, another process draws one and tells of it."""
+    lane = FileStore(data).lane(GLOBAL_LANE)
+    read = getattr(store_facts, reader)
+    wall_ns = SYSTEM_CLOCK.wall_ns() + HOUR_NS // 2
+
+    def meanwhile(disk, path, *more):
+        if reader == "_orders" or path.parent.name == "keys":
+            nonce = lane.draw(wall_ns, SYSTEM_CLOCK.boot_ns())
+            put_order(data, nonce=nonce, settled=True)
+            put_key(data, known_nonce=nonce, known_ns=1)
+        return read(disk, path, *more)
+
+    put_key(data)
+    monkeypatch.setattr(store_facts, reader, meanwhile)
+    assert "nonce-rewound" not in bad(judged(data))
+    assert lane.last() >= wall_ns
+    lane.close()
 
 
 def test_a_mark_of_another_boot_is_no_rewind(data, nonce_file):

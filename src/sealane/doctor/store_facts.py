@@ -118,7 +118,11 @@ class StoreFacts:
 
 
 def read_store(folder: Path, *, env_floor: int, unit_ns: int, wall_ns: int) -> StoreFacts:
-    """Read it all; ``unit_ns`` is of keys' own lanes."""
+    """Read it all; ``unit_ns`` is of keys' own lanes.
+
+    Numbers are read last: a nonce is in its file before anything else tells of it, so that a program that goes on
+    meanwhile does not make the file look rewound.
+    """
     disk, path = OsDisk(), folder.absolute()
     names = sorted(disk.names(path))
     lanes = {match[1] for name in names if (match := LANE_FILE.fullmatch(name))} | {GLOBAL_LANE}
@@ -128,14 +132,11 @@ def read_store(folder: Path, *, env_floor: int, unit_ns: int, wall_ns: int) -> S
         unit = 1 if name == GLOBAL_LANE else unit_ns
         return _lane(disk, Floors(disk, path, name, env_floor, unit), era, wall_ns)
 
-    return StoreFacts(
-        path,
-        tuple(lane(name) for name in sorted(lanes)),
-        tuple(_number(disk, path / name, wall_ns) for name in names if OLDER_FILE.fullmatch(name)),
-        {found.stem: _state(disk, found, SLOT_BYTES) for found in sorted((path / "keys").glob("*.state"))},
-        tuple(_state(disk, found, RATES_SLOT_BYTES) for found in sorted((path / "rates").glob("*.state"))),
-        _orders(disk, path / "orders" / "intents.log"),
-    )
+    keys = {found.stem: _state(disk, found, SLOT_BYTES) for found in sorted((path / "keys").glob("*.state"))}
+    rates = tuple(_state(disk, found, RATES_SLOT_BYTES) for found in sorted((path / "rates").glob("*.state")))
+    orders = _orders(disk, path / "orders" / "intents.log")
+    older = tuple(_number(disk, path / name, wall_ns) for name in names if OLDER_FILE.fullmatch(name))
+    return StoreFacts(path, tuple(lane(name) for name in sorted(lanes)), older, keys, rates, orders)
 
 
 def _era(disk: OsDisk, folder: Path) -> Era:
