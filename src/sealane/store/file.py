@@ -100,6 +100,9 @@ class FileLane:
         """See ``port.LaneStore``."""
         return self._nonces.clock_doubted
 
+    def check(self) -> None:
+        """See ``port.LaneStore``. The kernel's lock is lost by dying only."""
+
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
         content = content_of(self._disk, self._key_path(fingerprint), 2 * SLOT_BYTES)
