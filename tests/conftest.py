@@ -1,6 +1,6 @@
 import pytest
 
-VARIABLES = ("KRAKEN_", "SEALANE_", "DATA_DIR")
+VARIABLES = ("KRAKEN_", "COINBASE_", "SEALANE_", "DATA_DIR", "HARD_BUY_OFF")
 
 
 @pytest.fixture(autouse=True)

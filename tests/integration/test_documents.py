@@ -65,7 +65,8 @@ def test_the_other_commands_of_the_readme_are_real():
 
 def test_every_variable_is_on_the_settings_page():
     page = (ROOT / "docs" / "settings.md").read_text()
-    sources = [path.read_text() for path in (ROOT / "src" / "sealane" / "client").glob("*.py")]
+    rooms = [ROOT / "src" / "sealane" / room for room in ("client", "gateway")]
+    sources = [path.read_text() for room in rooms for path in room.glob("*.py")]
     used = {name for text in sources for name in re.findall(r"\b(?:SEALANE|KRAKEN|DATA)_[A-Z]+(?:_[A-Z]+)*\b", text)}
     used -= {name for name in used if hasattr(settings_module, name)} | {"KRAKEN_USER"}
     assert {"KRAKEN_SPOT_URL", "DATA_DIR", "SEALANE_LANES"} <= used
@@ -75,9 +76,11 @@ def test_every_variable_is_on_the_settings_page():
 def test_every_command_is_in_the_readme():
     from sealane.cli.app import app
 
-    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "trouble.md").read_text()
+    pages = ("README.md", "docs/trouble.md", "docs/trading.md", "docs/service.md")
+    text = "".join((ROOT / page).read_text() for page in pages)
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names == {"balance", "call", "cancel", "demo", "nonce", "order", "orders", "sim"}
+    trading = {"balance", "call", "cancel", "order", "orders", "preflight", "run"}
+    assert names == trading | {"demo", "doctor", "nonce", "serve", "sim"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from sealane.cli import balance, call, cancel, nonce, order, orders, sim
+from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, preflight, run, serve, sim
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -23,11 +23,15 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sim")(sim.sim)
+app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("balance")(balance.balance)
 app.command("order")(order.order)
 app.command("orders")(orders.orders)
 app.command("cancel")(cancel.cancel)
+app.command("preflight")(preflight.preflight)
+app.command("run")(run.run)
+app.command("doctor")(doctor.doctor)
 app.add_typer(nonce.app, name="nonce")
 
 

@@ -113,6 +113,25 @@ class Kraken:
         flow, desk = self._session.balance()
         return self._session.remember(threads.run(flow, desk, self._transport, self._session.turn_wait_s))
 
+    def fresh_balance(self) -> Balance:
+        """As ``balance``, but raises where Kraken cannot be asked now, whatever was known before."""
+        flow, desk = self._session.balance(fresh=True)
+        return self._session.remember(threads.run(flow, desk, self._transport, self._session.turn_wait_s))
+
+    @property
+    def account(self) -> str:
+        """The account's name, "" without a key."""
+        return self._session.account
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What two clients of one account have alike: the key's fingerprint, the address and the store. No secret."""
+        return self._session.identity
+
+    def holds_turn(self) -> bool:
+        """Whether the calling thread has the lane's turn, and so must wait for nobody who waits for it."""
+        return self._session.holds_turn()
+
     # --- orders ---------------------------------------------------------------------------------------------------
 
     def place_order(

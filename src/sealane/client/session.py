@@ -110,6 +110,11 @@ class Session:
             raise SettingsError(f"the client of {self.account} is closed: make a new one")
         return self._lane
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """The key's fingerprint, the address and the store; raises SettingsError without a key."""
+        return self._key().fingerprint, self.settings.url, self._store.identity
+
     def _key(self) -> Credentials:
         if self._who is None:
             raise SettingsError(
@@ -124,9 +129,9 @@ class Session:
         everything = {**params, **more} if params else more
         return private_call(self.caller(), method, everything), self.desk()
 
-    def balance(self) -> tuple[Flow[Balance], Desk]:
-        """The balance as a flow; what it returns is to be given to ``remember``."""
-        return balance_call(self.caller(), self._known), self.desk()
+    def balance(self, *, fresh: bool = False) -> tuple[Flow[Balance], Desk]:
+        """The balance as a flow; what it returns goes to ``remember``. A ``fresh`` one is never the last known."""
+        return balance_call(self.caller(), None if fresh else self._known), self.desk()
 
     def remember(self, balance: Balance) -> Balance:
         """Keep a fresh balance as the last known one; returns what it was given."""
@@ -143,6 +148,10 @@ class Session:
             return draft(who, method, params)
 
         return Caller(who.account, who.fingerprint, self._unit_ns, interval_ns, drafts, self._tier, self.turn_wait_s)
+
+    def holds_turn(self) -> bool:
+        """Whether this thread or task has the lane's turn."""
+        return self._lane is not None and self._lane.depth(current_owner()) > 0
 
     def desk(self) -> Desk:
         """What a flow works with, on this thread and task."""

@@ -22,13 +22,15 @@ from sealane.core.signing import Request
 from sealane.core.transaction import transaction
 from sealane.core.turn import Turn, take_turn
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
-from sealane.errors import InDoubt, Refused, SealaneError, Unavailable
+from sealane.errors import Fenced, InDoubt, Refused, SealaneError, Unavailable
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 LOOK = "OpenOrders"
 """The call that tells how many orders are open."""
 READ_RETRY_S = 2.0
 """Reads in doubt are repeated until this long after the first of them failed."""
+FENCED_MAX = 3
+"""A call whose host lost the lane under it waits for its turn again, so often."""
 READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 """Waits before each repeat of a read."""
 
@@ -38,9 +40,14 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
     row, drafted = method_named(method), caller.draft(method, params)
     booking = Booking(caller, transaction(method, params))
     failed_ns = 0
-    pauses_s = iter(READ_PAUSES_S)
+    pauses_s, again = iter(READ_PAUSES_S), iter(range(FENCED_MAX))
     while True:
-        nonce, verdict = yield from booked_turn(caller, row, booking, lambda turn: turn.send_once(row, drafted))
+        try:
+            nonce, verdict = yield from booked_turn(caller, row, booking, lambda turn: turn.send_once(row, drafted))
+        except Fenced:  # what was sent in that turn was refused, so nothing of it can execute
+            if next(again, None) is None:
+                raise
+            continue
         if verdict.outcome is Outcome.ACCEPTED:
             return verdict.result
         now_ns = yield Now()

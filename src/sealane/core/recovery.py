@@ -125,7 +125,8 @@ def diagnose(key: KeyState, *, refused: int, now_ns: int, unit_ns: int) -> str:
     seen = f"nonce {refused}, {ahead_s:,.0f} s ahead of this machine's clock, was refused after {JUMPS_MAX} jumps"
     if key.known_nonce:
         known_s = (key.known_nonce * unit_ns - key.known_ns) / NS_PER_S
-        seen += f"; GetApiKeyInfo last told that Kraken held {key.known_nonce}, {known_s:,.0f} s from the clock then"
+        ahead = f"{round(known_s):,} s from the clock then"
+        seen += f"; GetApiKeyInfo last told that Kraken held {key.known_nonce}, {ahead}"
     if key.refused_in_a_row >= JUMPS_MAX:
         guess = (
             "Consistent with a key that a program with a finer nonce unit, or a clock far ahead, has used: "

@@ -30,6 +30,9 @@ class PublicDesk:
     def leave_down_to(self, depth: int) -> None:
         """See ``depth``."""
 
+    def check(self) -> None:
+        """A public request needs no turn."""
+
     def perform(self, effect: effects.Effect) -> object:
         """Do one effect and return its answer."""
         if isinstance(effect, effects.Now):
@@ -62,6 +65,11 @@ class Desk:
         """Leave what an interrupted call may still hold; nothing after one that came to its end."""
         while self.lane.depth(self.owner) > depth:
             self.lane.leave(self.owner)
+
+    def check(self) -> None:
+        """Before a request: raise Fenced where the turn was lost to another host."""
+        if self.lane.serialized:
+            self.lane.store.check()
 
     def entered(self) -> effects.Entered:
         """What a caller finds who was just given the turn; gives it back where that cannot be read."""

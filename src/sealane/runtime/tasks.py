@@ -14,6 +14,7 @@ from sealane.core import effects
 from sealane.core.counter import ORDERS
 from sealane.core.lane import Ticket
 from sealane.core.verdict import Failure, Reply
+from sealane.errors import SealaneError
 from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import Lane, busy
 from sealane.transport.port import AsyncTransport
@@ -69,7 +70,11 @@ async def run(flow: effects.Flow[T], desk: Desk | PublicDesk, transport: AsyncTr
             effect = flow.send(answer) if trouble is None else flow.throw(trouble)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        pending = _begun(effect, desk, transport)
+        try:
+            pending = _begun(effect, desk, transport)
+        except SealaneError as error:
+            trouble = error
+            continue
         try:
             if pending is None:
                 answer, trouble = await _perform(effect, desk, turn_wait_s), None
@@ -89,6 +94,7 @@ def _begun(
 ) -> asyncio.Future[Reply | Failure] | asyncio.Future[object] | None:
     """What goes on though its caller is cancelled: a request on the wire, and a thread that waits for the disk."""
     if isinstance(effect, effects.Exchange):
+        desk.check()
         return asyncio.ensure_future(transport.send(effect.request))
     if isinstance(desk, Desk) and _waits_for_disk(effect, desk):
         return asyncio.ensure_future(asyncio.to_thread(desk.perform, effect))

@@ -68,6 +68,7 @@ def _drive(flow: effects.Flow[T], desk: Desk | PublicDesk, transport: Transport,
 
 def _perform(effect: effects.Effect, desk: Desk | PublicDesk, transport: Transport, turn_wait_s: float) -> object:
     if isinstance(effect, effects.Exchange):
+        desk.check()
         return transport.send(effect.request)
     if isinstance(effect, effects.Sleep):
         return time.sleep(effect.seconds)

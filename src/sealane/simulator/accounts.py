@@ -72,6 +72,8 @@ class Account:
     window_nonces: set[int] = field(default_factory=set)
     permissions: frozenset[str] = frozenset(DEFAULT_PERMISSIONS)
     otp: str | None = None
+    ip_allowlist: tuple[str, ...] = ()
+    valid_until_s: int = 0
     open: dict[str, Order] = field(default_factory=dict)
     closed: dict[str, Order] = field(default_factory=dict)
     open_client_ids: dict[str, str] = field(default_factory=dict)

@@ -124,6 +124,8 @@ class Control:
             "permissions": _read_permissions,
             "otp": _read_otp,
             "balances": self._read_balances,
+            "ip_allowlist": _read_addresses,
+            "valid_until": _read_valid_until,
         }
         if field not in readers:
             raise ControlError(f"{field}: cannot be changed; use {', '.join(readers)}, tier")
@@ -330,6 +332,20 @@ def _read_otp(value: Any) -> Json:
     if value is not None and (not isinstance(value, str) or not value):
         raise ControlError("otp: give the password as text, or null for none")
     return {"otp": value}
+
+
+def _read_addresses(value: Any) -> Json:
+    """Shown by GetApiKeyInfo, and nothing else: every caller here comes from loopback."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ControlError("ip_allowlist: give a list of addresses as text, [] for none")
+    return {"ip_allowlist": tuple(value)}
+
+
+def _read_valid_until(value: Any) -> Json:
+    """Shown by GetApiKeyInfo, and nothing else: how Kraken refuses a key that expired is not documented."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ControlError("valid_until: give Unix seconds as a whole number, 0 for no end")
+    return {"valid_until_s": value}
 
 
 def _read_tier(changes: Json) -> str | None:

@@ -76,11 +76,11 @@ def api_key_info(context: Context, _params: Params) -> dict[str, Any]:
         "nonceWindow": account.nonce_window,
         "permissions": sorted(account.permissions),
         "iban": "",
-        "validUntil": "0",
+        "validUntil": str(account.valid_until_s),
         "queryFrom": "0",
         "queryTo": "0",
         "createdTime": created,
         "modifiedTime": created,
-        "ipAllowlist": [],
+        "ipAllowlist": list(account.ip_allowlist),
         "lastUsed": str(int(seconds(account.last_used_ns))),
     }

@@ -41,7 +41,7 @@ class FileStore:
         self.folder = folder.absolute()
         self.identity = f"file:{self.folder.resolve()}"
         self._env_floor = env_floor
-        self._disk = disk or OsDisk()
+        self.disk = self._disk = disk or OsDisk()
         self._open: dict[str, FileLane] = {}
         self._intents = IntentFile(self._disk, self.folder)
 
@@ -73,7 +73,7 @@ class FileLane:
     def __init__(self, store: FileStore, name: str, disk: Disk, floors: Floors) -> None:
         self.name = name
         self._disk, self._folder = disk, store.folder
-        self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
+        self.nonces = self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
         self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
         self.is_contended = self._turns.is_contended
@@ -82,6 +82,7 @@ class FileLane:
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor
         self.confirm_clock = self._nonces.confirm_clock
         self._rates = RateFiles(disk, store.folder)
+        self.accounts = self._rates.accounts
         self.rates, self.revise_rates = self._rates.read, self._rates.revise
         self.note, self.noted = self._rates.note, self._rates.noted
 
@@ -98,6 +99,9 @@ class FileLane:
     def clock_doubted(self) -> bool:
         """See ``port.LaneStore``."""
         return self._nonces.clock_doubted
+
+    def check(self) -> None:
+        """See ``port.LaneStore``. The kernel's lock is lost by dying only."""
 
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``."""

@@ -196,7 +196,7 @@ class IntentFile:
             chunks.append(chunk)
             end += len(chunk)
         for line in b"".join(chunks).split(b"\n") if chunks else ():
-            intent = _parsed(line)
+            intent = intent_of_line(line)
             if intent is not None:
                 self._intents.note(intent)
                 self._lines += 1
@@ -266,7 +266,7 @@ def _lines(intents: Iterable[Intent]) -> bytes:
     return b"".join(b"\n%08x %s\n" % (zlib.crc32(line), line) for line in (intent.line() for intent in intents))
 
 
-def _parsed(line: bytes) -> Intent | None:
-    """The intent of one line, None where it is not whole."""
+def intent_of_line(line: bytes) -> Intent | None:
+    """The intent of one line of the log, None where it is not whole."""
     checksum, _, text = line.partition(b" ")
     return intent_in(text) if checksum == b"%08x" % zlib.crc32(text) else None

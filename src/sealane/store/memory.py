@@ -131,6 +131,9 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         self._turn_lock.release()
 
+    def check(self) -> None:
+        """See ``port.LaneStore``. The turn is lost by leaving only."""
+
     def is_contended(self) -> bool:
         """See ``port.LaneStore``. There is no other process."""
         return False

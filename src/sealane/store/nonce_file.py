@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from sealane.core.nonce import MAX_NONCE, NONCE_BYTES, ClockGuard, next_nonce, parse_nonce
 from sealane.errors import NotDurable, SettingsError
@@ -26,6 +27,7 @@ from sealane.store.slots import SLOT_BYTES
 RECHECK_NS = 50_000_000
 """How often a draw looks whether the file was removed or replaced."""
 
+T = TypeVar("T")
 logger = logging.getLogger("sealane.store")
 
 
@@ -63,6 +65,8 @@ class NonceFile:
         self.loaded_from = ""
         self.reserve_due = False
         self.clock_doubted = False
+        self.permit: Callable[[int, int], None] | None = None
+        """Called under the draw lock with a number, before it is written, and the time since boot. It may raise."""
         self._disk, self._floors, self._on_open, self._unit_ns = disk, floors, on_open, floors.unit_ns
         self._mark_path = path.with_suffix(".mark")
         self._guard = ClockGuard()
@@ -84,6 +88,8 @@ class NonceFile:
                     last = self._last if raw == self._raw else self._understood(raw)
                     now = wall_ns // self._unit_ns if self._follows(wall_ns, boot_ns) else 0
                     nonce = next_nonce(last, now)
+                    if self.permit is not None:
+                        self.permit(nonce, boot_ns)
                     self._put(opened, raw, nonce, now)
                 finally:
                     self._disk.flock(opened.fd, UNLOCK)
@@ -108,6 +114,19 @@ class NonceFile:
             except OSError as error:
                 raise not_durable(error, self.path) from error
             return stands
+
+    def last_with(self, then: Callable[[int], T]) -> T:
+        """Do something with the highest nonce issued while nobody can draw another."""
+        with self._mutex:
+            try:
+                opened = self._locked(None)
+                try:
+                    raw = self._disk.read(opened.fd, NONCE_BYTES + 1, 0)
+                    return then(self._last if raw == self._raw else self._understood(raw))
+                finally:
+                    self._disk.flock(opened.fd, UNLOCK)
+            except OSError as error:
+                raise not_durable(error, self.path) from error
 
     def must_sync(self, wall_ns: int) -> bool:
         """See ``port.LaneStore``."""

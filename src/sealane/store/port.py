@@ -64,7 +64,10 @@ class LaneStore(Protocol):
         """Turn held: end it."""
 
     def is_contended(self) -> bool:
-        """Turn held: whether another process waits for it."""
+        """Turn held: whether another process or host waits for it."""
+
+    def check(self) -> None:
+        """Turn held, before each private request: raise Fenced where the turn is another's by now."""
 
     def draw(self, wall_ns: int, boot_ns: int) -> int:
         """The next nonce, stored."""

@@ -53,6 +53,16 @@ class RateFiles:
             write_slots(self._disk, fd, after, sequence, RATES_SLOT_BYTES)
         return answer
 
+    def accounts(self, wall_ns: int, within_s: float) -> list[str]:
+        """The accounts whose documents were written lately."""
+        folder = self._folder / "rates"
+        try:
+            names = [name for name in self._disk.names(folder) if name.endswith(".state")]
+        except FileNotFoundError:
+            return []
+        ages = {name: self._disk.age_s(folder / name, wall_ns) for name in names}
+        return [unquote(name.removesuffix(".state")) for name, age_s in ages.items() if (age_s or 0.0) <= within_s]
+
     def note(self, account: str, name: str, text: str) -> None:
         """See ``port.LaneStore.note``."""
         with self._locked(self._path(account, "notes")) as fd:

@@ -79,6 +79,10 @@ class ContractBase:
         """A number at the test's own time."""
         return lane.draw(self.clock.wall_ns(), self.clock.boot_ns())
 
+    def enter(self, lane: LaneStore) -> bool:
+        """Take a turn that nobody holds."""
+        return lane.try_enter()
+
     def needs(self, capability: bool, reason: str) -> None:
         """Skip the test, and say why, where the store does not claim to be able to."""
         if not capability:

@@ -83,7 +83,7 @@ class ProcessContract(ContractBase):
         self.needs(hasattr(os, "fork"), "this system cannot fork")
         lane, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
         before = self.draw(lane)
-        assert lane.try_enter()
+        assert self.enter(lane)
         ours, theirs = multiprocessing.Pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: those of other tests, all idle

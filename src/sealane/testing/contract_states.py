@@ -23,7 +23,7 @@ class StateContract(ContractBase):
         expected: Mapping[str, object] = {}
         for turn, record in enumerate((RECORD, {}, LONG_RECORD, RECORD, LONG_RECORD, {}, {"n": -1})):
             lane = handles[turn % 2]
-            assert lane.try_enter()
+            assert self.enter(lane)
             assert lane.read_turn() == expected
             lane.write_turn(record)
             assert lane.read_turn() == record
@@ -34,7 +34,7 @@ class StateContract(ContractBase):
         """Two handles that write in turns, and never look: the last word stands."""
         handles = [self.open_lane(tmp_path), self.open_lane(tmp_path)]
         for turn in (0, 0, 0, 1, 0, 1, 1, 0):
-            assert handles[turn].try_enter()
+            assert self.enter(handles[turn])
             handles[turn].write_turn({"turn": turn, "by": "both"})
             assert handles[1 - turn].view(self.clock.wall_ns()).turn == {"turn": turn, "by": "both"}
             handles[turn].leave()
@@ -43,18 +43,18 @@ class StateContract(ContractBase):
         """So the next process sees that somebody died in mid-turn."""
         self.needs(self.survives_restart, "nothing of it survives a restart")
         lane = self.open_lane(tmp_path)
-        assert lane.try_enter()
+        assert self.enter(lane)
         lane.write_turn(RECORD)
         lane.close()
         heir = self.open_lane(tmp_path)
-        assert heir.try_enter()
+        assert self.enter(heir)
         assert heir.read_turn() == RECORD
         heir.leave()
 
     def test_a_reader_sees_whole_records(self, tmp_path: Path) -> None:
         """Beside a writer that goes from short to long and back."""
         writer, reader = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert writer.try_enter()
+        assert self.enter(writer)
         writer.write_turn(RECORD)
         seen: list[Mapping[str, object] | None] = []
         done = threading.Event()
@@ -76,14 +76,14 @@ class StateContract(ContractBase):
     def test_a_key_has_a_state_of_its_own(self, tmp_path: Path) -> None:
         """{} until it is written, then what was written last, by whichever handle."""
         one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert one.try_enter()
+        assert self.enter(one)
         assert one.read_key("a1b2") == {}
         for state in (RECORD, LONG_RECORD, {}, {"jumps": 3}):
             one.write_key("a1b2", state)
             assert one.read_key("a1b2") == other.read_key("a1b2") == state
         assert other.read_key("c3d4") == {}
         one.leave()
-        assert other.try_enter()
+        assert self.enter(other)
         other.write_key("c3d4", RECORD)
         other.write_key("a1b2", {"jumps": 4})
         assert one.read_key("a1b2") == {"jumps": 4}
@@ -94,7 +94,7 @@ class StateContract(ContractBase):
         """A quarantined key stays quarantined."""
         self.needs(self.survives_restart, "nothing of it survives a restart")
         lane = self.open_lane(tmp_path)
-        assert lane.try_enter()
+        assert self.enter(lane)
         lane.write_key("a1b2", RECORD)
         lane.close()
         assert self.open_lane(tmp_path).read_key("a1b2") == RECORD
@@ -103,7 +103,7 @@ class StateContract(ContractBase):
         """Changing a mapping after it was stored changes nothing that is stored."""
         lane = self.open_lane(tmp_path)
         record: dict[str, object] = {"n": 1}
-        assert lane.try_enter()
+        assert self.enter(lane)
         lane.write_turn(record)
         lane.write_key("a1b2", record)
         record["n"] = 2
@@ -119,7 +119,7 @@ class StateContract(ContractBase):
         assert fresh.where
 
         nonce = self.draw(one)
-        assert one.try_enter()
+        assert self.enter(one)
         one.write_turn(RECORD)
         for lane in (one, other):
             view = lane.view(self.clock.wall_ns())
@@ -138,7 +138,7 @@ class StateContract(ContractBase):
         drawn = []
         for _ in range(3):
             drawn += [self.draw(lane), self.draw(lane)]
-            assert lane.try_enter()
+            assert self.enter(lane)
             lane.write_key("a1b2", {"drawn": len(drawn)})
             lane.leave()
             lane.close()

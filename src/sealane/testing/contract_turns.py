@@ -18,7 +18,7 @@ class TurnContract(ContractBase):
     def test_one_handle_at_a_time_has_the_turn(self, tmp_path: Path) -> None:
         """The other is refused at once, and granted it when the turn ends."""
         one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert one.try_enter()
+        assert self.enter(one)
         assert not other.try_enter()
         waiter, granted = self._wait_on_thread(other)
         assert not granted.is_set()
@@ -33,15 +33,15 @@ class TurnContract(ContractBase):
     def test_lanes_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
         """A turn is a lane's own."""
         one, other = self.open_lane(tmp_path, "kraken_key_0a"), self.open_lane(tmp_path, "kraken_key_0b")
-        assert one.try_enter()
-        assert other.try_enter()
+        assert self.enter(one)
+        assert self.enter(other)
         one.leave()
         other.leave()
 
     def test_a_draw_waits_for_no_turn(self, tmp_path: Path) -> None:
         """A bare draw is a number, not an order."""
         one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert one.try_enter()
+        assert self.enter(one)
         first = self.draw(other)
         assert self.draw(one) > first
         one.leave()
@@ -69,7 +69,7 @@ class TurnContract(ContractBase):
         """So that it can let another process have its turn; and looking disturbs nobody."""
         self.needs(self.between_processes, "there is no other process that could wait")
         one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert one.try_enter()
+        assert self.enter(one)
         assert not one.is_contended()
         waiter, granted = self._wait_on_thread(other)
         limit = time.monotonic() + PATIENCE_S
@@ -86,11 +86,11 @@ class TurnContract(ContractBase):
         """A lane that let go of everything holds nobody up, and can be entered again."""
         self.needs(self.survives_restart, "its handles are one object, and close() lets go of nothing")
         one, other = self.open_lane(tmp_path), self.open_lane(tmp_path)
-        assert one.try_enter()
+        assert self.enter(one)
         one.close()
-        assert other.try_enter()
+        assert self.enter(other)
         other.leave()
-        assert one.try_enter()
+        assert self.enter(one)
         one.leave()
 
     def _wait_on_thread(self, lane: LaneStore) -> tuple[threading.Thread, threading.Event]:

@@ -157,6 +157,11 @@ class TableEngine:
             for lane, record in (back_to or {}).items():
                 self._lanes.setdefault(lane, _Lane()).record = record
 
+    def has_known(self, lane: str) -> None:
+        """From now on the lane is one that was let go cleanly, long ago and before any nonce."""
+        with self._changed:
+            self._lanes.setdefault(lane, _Lane()).record = Record(self.incarnation, 0, clean=True)
+
     def close(self) -> None:
         """See ``Engine``."""
 

@@ -222,6 +222,11 @@ class _Within(io.RawIOBase):
         return self._wire.recv_into(buffer)
 
 
+def within(wire: socket.socket, limit_s: float) -> io.RawIOBase:
+    """What http.client reads one answer from, in place of the socket: whole within ``limit_s`` from now."""
+    return _Within(wire, time.monotonic() + limit_s)
+
+
 class AsyncHttpTransport(_Wire):
     """HTTP for asyncio to one base URL."""
 

@@ -1,0 +1,52 @@
+"""The paths. Every answer is made from one ``State`` on the event loop: nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from sealane.gateway.documents import Document, health_document, live_document, ready_document
+from sealane.gateway.door import Door
+from sealane.gateway.health import Status
+from sealane.gateway.metrics import Metrics
+from sealane.gateway.page import page
+from sealane.gateway.state import State
+
+
+def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> Starlette:
+    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked."""
+    metrics = Metrics(state)
+
+    async def health(request: Request) -> Response:
+        now = state()
+        return _answer(health_document(now), failed=now.verdict.status is Status.FAIL)
+
+    async def ready(request: Request) -> Response:
+        now = state()
+        return _answer(ready_document(now), failed=now.verdict.status is Status.FAIL)
+
+    async def live(request: Request) -> Response:
+        document = live_document(state())
+        return _answer(document, failed=document["status"] == Status.FAIL.value)
+
+    async def exposed(request: Request) -> Response:
+        text, content_type = metrics.exposed(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
+
+    async def root(request: Request) -> Response:
+        return HTMLResponse(page(state()))
+
+    paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
+    return Starlette(
+        routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()],
+        middleware=[Middleware(Door, allowed_hosts=allowed_hosts)],
+    )
+
+
+def _answer(document: Document, *, failed: bool) -> Response:
+    return JSONResponse(document, status_code=503 if failed else 200)

@@ -1,0 +1,120 @@
+"""The service as a running process: it listens, tells where, and ends cleanly within ``STOP_LIMIT_S``.
+
+At SIGTERM or SIGINT it accepts nothing more, answers what it was asked, begins no call, and lets calls under way come
+to their end: at most ``HTTP_STOP_S`` for the one and ``CALLS_STOP_S`` (``service.py``) for the other. What is not over
+by then is told in the log and left: a kill is a normal way to stop, and the store is sound at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sealane.errors import SettingsError
+from sealane.gateway.app import make_app
+from sealane.gateway.fleet import Fleet
+from sealane.gateway.service import CALLS_STOP_S, Service
+from sealane.gateway.settings import ServeSettings
+from sealane.gateway.wire import Impatient
+
+HTTP_STOP_S = 3
+STOP_LIMIT_S = HTTP_STOP_S + CALLS_STOP_S
+KEEP_ALIVE_S = 15
+"""An idle connection is kept for so long: longer than most probes' interval."""
+HEAD_BYTES_MAX = 16_384
+BACKLOG = 1_024
+ANY = ("0.0.0.0", "::")  # noqa: S104 - named to be recognised, not to be bound
+
+logger = logging.getLogger("sealane.gateway")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises SettingsError that names the remedy. ``::`` takes IPv4 as well where it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from None
+    # Connections inherit it. Without, an answer's second half waits 40 ms for the first to be acknowledged; asyncio
+    # sets it by itself only on sockets that it made.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a browser on this machine finds it."""
+    host, port = listener.getsockname()[:2]
+    shown = "127.0.0.1" if host in ANY else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are its caller's, and that says when it is ready."""
+
+    def __init__(self, app: ASGIApp, ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http=Impatient,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=HTTP_STOP_S,
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+            )
+        )
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone: they are heard already, and the library would raise them once more at the end."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._ready()
+
+    def leave(self) -> None:
+        """End soon."""
+        self.should_exit = True
+
+
+async def answer(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], stop: asyncio.Event | None = None
+) -> None:
+    """Serve until SIGINT, SIGTERM or ``stop``; signals are heard in the main thread only."""
+    server, loop = _Server(app, ready), asyncio.get_running_loop()
+    if stop is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.leave)
+        await server.serve(sockets=[listener])
+        return
+    task = loop.create_task(server.serve(sockets=[listener]))
+    await stop.wait()
+    server.leave()
+    await task
+
+
+def serve(fleet: Fleet, settings: ServeSettings, *, simulated: bool, ready: Callable[[str], None]) -> None:
+    """Run in the main thread until SIGINT or SIGTERM; ``ready`` is told the URL. Raises SettingsError."""
+    service = Service(fleet, watch_s=settings.watch_s, simulated=simulated)
+    with listen(settings.host, settings.port) as listener, service:
+        app = make_app(service.state, allowed_hosts=settings.allowed_hosts)
+        asyncio.run(answer(app, listener, lambda: ready(url_of(listener))))
+        logger.info("stopping; calls under way come to their end")

@@ -1,0 +1,100 @@
+"""Where the service listens, from options and the environment, checked once and frozen.
+
+Loopback by default. Off loopback only with an explicit word (``--allow-network`` or ``SEALANE_ALLOW_NETWORK=1``): the
+pages hold no secret and no amount, but they say who is there and how they fare, to whoever can reach the port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sealane.errors import SettingsError
+from sealane.gateway.watch_settings import WATCH_MAX_S, WATCH_MIN_S, WATCH_S
+
+HOST, PORT = "127.0.0.1", 8710
+PORT_MAX = 65_535
+_SWITCHES = {"1": True, "on": True, "0": False, "off": False}
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What ``sealane serve`` was told.
+
+    Attributes:
+        host, port: where to listen; port 0 takes a free one (``--host`` or ``SEALANE_HOST``; ``--port`` or ``PORT``).
+        allow_network: off loopback as well (``SEALANE_ALLOW_NETWORK``).
+        allowed_hosts: names under which it may be asked, beside addresses (``SEALANE_ALLOWED_HOSTS``, by commas).
+        watch_s: how often each account's balance is asked for (``SEALANE_WATCH_S``).
+    """
+
+    host: str = HOST
+    port: int = PORT
+    allow_network: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    watch_s: float = WATCH_S
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= PORT_MAX:
+            raise SettingsError(f"the port is {self.port}: give 0 … {PORT_MAX} in --port or PORT, 0 for any free one")
+        if not WATCH_MIN_S <= self.watch_s <= WATCH_MAX_S:
+            raise SettingsError(f"SEALANE_WATCH_S is {self.watch_s:g}: give {WATCH_MIN_S:g} … {WATCH_MAX_S:g} seconds")
+        if not self.allow_network and not is_loopback(self.host):
+            raise SettingsError(
+                f"{self.host} can be reached from other machines: the pages show no secret, but who is there and how "
+                "they fare. Add --allow-network (or set SEALANE_ALLOW_NETWORK=1), or listen on 127.0.0.1"
+            )
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        allow_network: bool = False,
+    ) -> ServeSettings:
+        """Options where they are given, else the environment; raises SettingsError with the remedy."""
+        found = {name: value.strip() for name, value in environ.items() if value.strip()}
+        names = found.get("SEALANE_ALLOWED_HOSTS", "").lower().split(",")
+        return cls(
+            host=host or found.get("SEALANE_HOST", HOST),
+            port=_port(found.get("PORT", str(PORT))) if port is None else port,
+            allow_network=allow_network or _switch(found.get("SEALANE_ALLOW_NETWORK", "0")),
+            allowed_hosts=tuple(name.strip() for name in names if name.strip()),
+            watch_s=_seconds(found.get("SEALANE_WATCH_S", f"{WATCH_S:g}")),
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise SettingsError(f"PORT is {text!r}: give a whole number, 0 … {PORT_MAX}")
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise SettingsError(f"SEALANE_ALLOW_NETWORK is {text!r}: give 1 or 0")
+    return _SWITCHES[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"SEALANE_WATCH_S is {text!r}: give a number of seconds") from None

@@ -1,0 +1,21 @@
+"""How often the watcher looks, and how old what it saw may be."""
+
+from __future__ import annotations
+
+LOOK_S = 2.0
+"""Every so often: lanes, keys, orders in doubt, the brokers' own state. All local; nobody is asked."""
+STORE_TRIAL_S = 5.0
+"""Every so often something is really written into the store."""
+WATCH_S = 30.0
+"""Every so often each account's balance is asked for (``SEALANE_WATCH_S``): one call a key."""
+WATCH_MIN_S, WATCH_MAX_S = 1.0, 3_600.0
+LATE_ROUNDS, LATE_SLACK_S = 3.0, 10.0
+"""What was seen is too old after so many rounds, and so many seconds more."""
+HUNG_S = 300.0
+"""A thread of the watcher that is at one round for so long hangs for good."""
+DOUBT_GRACE_S = 5.0
+"""An order whose answer is younger than this is under way, not in doubt."""
+ASKERS_MAX = 8
+"""Accounts that are asked at the same time."""
+NOT_DURABLE = "Could not persist"
+"""How the store's errors begin, in whatever an account's error says."""

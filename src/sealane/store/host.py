@@ -1,0 +1,39 @@
+"""Which host this is, towards an engine that leases lanes to hosts.
+
+A host is a data folder on a running machine: the folder's own id, the boot, and where the folder lies. So two
+processes of one folder are one host; a cloned volume, a restored snapshot and a machine after a reboot are another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from sealane.store.disk import Disk, write_all
+from sealane.store.nonce_file import not_durable
+
+ID_BYTES = 16
+NAME_CHARS = 20
+
+
+def host_name(disk: Disk, folder: Path) -> str:
+    """The name of the host that this folder makes here; the folder's id is made where there is none."""
+    path = folder / "host.id"
+    try:
+        disk.sync_folder(folder)
+        fd = disk.open(path)
+        try:
+            disk.lock(fd)
+            folder_id = disk.read(fd, 2 * ID_BYTES, 0)
+            if len(folder_id) != 2 * ID_BYTES:
+                folder_id = secrets.token_hex(ID_BYTES).encode()
+                write_all(disk, fd, folder_id)
+                disk.sync(fd)
+        finally:
+            disk.close(fd)
+    except OSError as error:
+        raise not_durable(error, path) from error
+    place = folder.stat()
+    told = f"{folder_id.decode(errors='replace')} {disk.boot_id()} {place.st_dev} {place.st_ino}"
+    return hashlib.sha256(told.encode()).hexdigest()[:NAME_CHARS]

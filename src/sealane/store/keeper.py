@@ -1,0 +1,80 @@
+"""What a process does in the background for its leases: renew what is in use, let go of what is not, say that it lives.
+
+One daemon thread a store, from the first lane that is leased; it ends with the process, or when the store is closed. A
+process that is stopped renews nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+
+from sealane.errors import SealaneError
+from sealane.store.engine_intents import EngineIntents
+from sealane.store.hosted import Host, HostedLane
+
+TENDS_A_LEASE = 4
+"""So many times within a lease each lane is looked at."""
+
+logger = logging.getLogger("sealane.store")
+
+
+class Keeper:
+    """See the head of this file."""
+
+    def __init__(self, host: Host, intents: EngineIntents) -> None:
+        self._host, self._intents = host, intents
+        self._start()
+
+    def _start(self) -> None:
+        self._lanes: weakref.WeakSet[HostedLane] = weakref.WeakSet()
+        self._wake = threading.Event()
+        self._mutex = threading.Lock()
+        self._stop_listening: Callable[[], None] | None = None
+
+    def keep(self, lane: HostedLane) -> None:
+        """From now on tend this lane."""
+        with self._mutex:
+            self._lanes.add(lane)
+            if self._stop_listening is None:
+                self._stop_listening = self._host.engine.listen(self._host.name, self._wanted)
+                threading.Thread(target=self._run, name="sealane-leases", daemon=True).start()
+
+    def _wanted(self, name: str) -> None:
+        """Another host waits for a lane of ours."""
+        for lane in tuple(self._lanes):
+            if lane.name == name:
+                lane.wanted = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        wake, stop = self._wake, self._stop_listening
+        while self._stop_listening is stop is not None:
+            wake.wait(self._host.engine.lease_ms / TENDS_A_LEASE / 1_000)
+            wake.clear()
+            self._tend()
+
+    def _tend(self) -> None:
+        try:
+            self._intents.beat()
+            for lane in tuple(self._lanes):
+                lane.tend(self._host.clock.boot_ns())
+        except SealaneError as error:
+            logger.warning("the leases could not be kept: %s", error)
+        except Exception:
+            logger.exception("the leases could not be kept")
+
+    def close(self) -> None:
+        """Tend nothing any more."""
+        with self._mutex:
+            stop, self._stop_listening = self._stop_listening, None
+            self._lanes.clear()
+        if stop is not None:
+            stop()
+        self._wake.set()
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread is the parent's."""
+        self._start()

@@ -1,0 +1,354 @@
+"""Deploy files: misspelt fields, volumes beside the data folder, two writers; each file as a person would write it."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sealane.doctor.deploy_containers import instructions
+from sealane.doctor.deploy_fields import FACTS, unknown_fields
+from sealane.doctor.deploy_files import judge_deploy_files, kind_of
+from sealane.doctor.deploy_platforms import seconds
+from sealane.doctor.finding import Level
+
+BAD = (Level.WARNING, Level.FAULT)
+
+GUIDE = {  # the documents' own railway.json
+    "$schema": "https://railway.app/railway.schema.json",
+    "build": {"builder": "DOCKERFILE", "dockerfilePath": "Dockerfile"},
+    "deploy": {"startCommand": "bash start.sh", "restartPolicyType": "ON_FAILURE", "restartPolicyMaxRetries": 10},
+}
+
+RENDER = """\
+services:
+  - type: worker
+    name: sealane
+    runtime: docker
+    disk: {name: data, mountPath: /app/data, sizeGB: 1}
+    envVars:
+      - {key: DATA_DIR, value: /app/data}
+      - {key: KRAKEN_API_KEY, sync: false}
+databases: []
+"""
+
+COMPOSE = """\
+services:
+  sealane:
+    image: sealane
+    init: true
+    command: ["serve"]
+    environment: {DATA_DIR: /app/data, KRAKEN_API_KEY: "${KRAKEN_API_KEY}"}
+    volumes: ["sealane-data:/app/data"]
+    ports: ["127.0.0.1:8710:8710"]
+    x-note: extensions are free
+  redis:
+    image: redis
+    ports: ["6379:6379"]
+volumes:
+  sealane-data:
+"""
+
+FLY = """\
+app = "sealane"
+kill_signal = "SIGTERM"
+kill_timeout = "30s"
+[env]
+DATA_DIR = "/app/data"
+[mounts]
+source = "sealane_data"
+destination = "/app/data"
+[http_service]
+internal_port = 8710
+auto_stop_machines = "off"
+[[http_service.checks]]
+path = "/readyz"
+"""
+
+STATEFUL = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: sealane}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: sealane}}
+  serviceName: sealane
+  template:
+    metadata: {labels: {app: sealane}}
+    spec:
+      containers:
+        - name: sealane
+          image: sealane
+          env: [{name: DATA_DIR, value: /app/data}]
+          volumeMounts: [{name: data, mountPath: /app/data}]
+          livenessProbe: {httpGet: {path: /livez, port: 8710}}
+  volumeClaimTemplates:
+    - metadata: {name: data}
+      spec: {accessModes: [ReadWriteOncePod], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: sealane}
+spec: {ports: [{port: 8710}]}
+"""
+
+EMPTY_DIR = "      volumes: [{name: data, emptyDir: {}}]"
+
+DOCKER = """\
+# syntax=docker/dockerfile:1
+FROM python:3.12-slim AS base
+RUN pip install sealane \\
+    # a comment in between
+    && mkdir -p /app/data && chown -R app:app /app/data
+COPY <<EOF /etc/motd
+NOTANINSTRUCTION here
+EOF
+USER app
+ENV DATA_DIR=/app/data
+ENTRYPOINT ["sealane"]
+CMD ["serve"]
+"""
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """The bad findings of one file of this name and content, by check."""
+
+    def judge(name, content, **environ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        found = list(judge_deploy_files(tmp_path, environ))
+        assert all(finding.subject == str(path) for finding in found)
+        return {finding.check: finding for finding in found if finding.level in BAD}
+
+    return judge
+
+
+GOOD = {"render.yaml": RENDER, "compose.yaml": COMPOSE, "fly.toml": FLY, "k8s.yaml": STATEFUL, "Dockerfile": DOCKER}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_files_are_sound(judged, tmp_path, name):
+    assert judged(name, GOOD[name]) == {}
+    assert [finding.level for finding in judge_deploy_files(tmp_path, {})] == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "meant"),
+    [
+        ("railway.json", '"startCommand"', '"startComand"', "startCommand"),
+        ("railway.json", '"restartPolicyMaxRetries"', '"restartPolicyRetries"', "restartPolicyMaxRetries"),
+        ("railway.json", '"deploy"', '"deployy"', "deploy"),
+        ("render.yaml", "mountPath", "mount_path", "mountPath"),
+        ("render.yaml", "envVars", "envvars", "envVars"),
+        ("render.yaml", "sync", "synk", "sync"),
+        ("compose.yaml", "environment", "enviroment", "environment"),
+        ("compose.yaml", "    init:", "    innit:", "init"),
+        ("fly.toml", "kill_timeout", "kill_timout", "kill_timeout"),
+        ("fly.toml", "destination", "destnation", "destination"),
+        ("k8s.yaml", "volumeMounts", "volumeMount", "volumeMounts"),
+        ("k8s.yaml", "livenessProbe", "livelinessProbe", "livenessProbe"),
+        ("k8s.yaml", "mountPath", "mountpath", "mountPath"),
+        ("Dockerfile", "USER app", "USERR app", "USER"),
+        ("Dockerfile", "ENTRYPOINT", "ENTRYPONT", "ENTRYPOINT"),
+    ],
+)
+def test_misspelt_fields(judged, name, right, wrong, meant):
+    content = {**GOOD, "railway.json": json.dumps(GUIDE)}[name]
+    assert right in content
+    found = judged(name, content.replace(right, wrong, 1))["deploy-field"]
+    assert found.level is Level.FAULT
+    assert found.remedy == f"write {meant}"
+    assert wrong.strip(' ":').split()[0] in found.message
+
+
+def test_a_field_like_no_other_is_a_warning(judged):
+    found = judged("railway.json", GUIDE | {"qqqq": 1})["deploy-field"]
+    assert found.level is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "check", "level"),
+    [
+        ("render.yaml", "disk:", "x-disk:", "deploy-volume", Level.FAULT),
+        ("render.yaml", "value: /app/data", "value: /data", "deploy-volume", Level.FAULT),
+        ("render.yaml", "{key: DATA_DIR, value: /app/data}", "{key: A, value: b}", "deploy-volume", Level.WARNING),
+        ("render.yaml", "runtime: docker", "numInstances: 2", "deploy-replicas", Level.FAULT),
+        ("render.yaml", "runtime: docker", "scaling: {maxInstances: 3}", "deploy-replicas", Level.FAULT),
+        ("render.yaml", "runtime: docker", "healthCheckPath: /healthz", "deploy-health", Level.WARNING),
+        ("compose.yaml", 'volumes: ["sealane-data:/app/data"]', "tty: true", "deploy-volume", Level.FAULT),
+        ("compose.yaml", "DATA_DIR: /app/data", "DATA_DIR: /data", "deploy-volume", Level.FAULT),
+        ("compose.yaml", '"sealane-data:/app/data"', '"sealane-data:/app/data:ro"', "deploy-volume", Level.FAULT),
+        ("compose.yaml", '"sealane-data:/app/data"', "{type: tmpfs, target: /app/data}", "deploy-volume", Level.FAULT),
+        ("compose.yaml", "127.0.0.1:8710:8710", "8710:8710", "deploy-exposed", Level.WARNING),
+        ("compose.yaml", "127.0.0.1:8710:8710", "0.0.0.0:8710:8710", "deploy-exposed", Level.WARNING),
+        ("fly.toml", "[mounts]", "[experimental]", "deploy-volume", Level.FAULT),
+        ("fly.toml", 'DATA_DIR = "/app/data"', 'DATA_DIR = "/data"', "deploy-volume", Level.FAULT),
+        ("fly.toml", '"SIGTERM"', '"SIGINT"', "deploy-stop", Level.WARNING),
+        ("fly.toml", '"30s"', "5", "deploy-stop", Level.WARNING),
+        ("fly.toml", '"off"', '"stop"', "deploy-stop", Level.WARNING),
+        ("fly.toml", "[mounts]", '[deploy]\nstrategy = "bluegreen"\n[mounts]', "deploy-overlap", Level.FAULT),
+        ("fly.toml", '"/readyz"', '"/up"', "deploy-health", Level.WARNING),
+        ("k8s.yaml", "kind: StatefulSet", "kind: Deployment", "deploy-overlap", Level.FAULT),
+        ("k8s.yaml", "replicas: 1", "replicas: 2", "deploy-replicas", Level.FAULT),
+        ("k8s.yaml", "mountPath: /app/data", "mountPath: /data", "deploy-volume", Level.FAULT),
+        ("k8s.yaml", "      containers:", f"{EMPTY_DIR}\n      containers:", "deploy-volume", Level.FAULT),
+        ("k8s.yaml", "ReadWriteOncePod", "ReadWriteMany", "deploy-volume", Level.WARNING),
+        ("k8s.yaml", "path: /livez", "path: /readyz", "deploy-health", Level.WARNING),
+        ("k8s.yaml", "path: /livez", "path: /up", "deploy-health", Level.WARNING),
+        ("Dockerfile", 'CMD ["serve"]', "CMD sealane serve", "deploy-stop", Level.WARNING),
+        ("Dockerfile", "chown -R app:app", "ls", "deploy-user", Level.WARNING),
+    ],
+)  # fmt: skip
+def test_what_contradicts(judged, name, right, wrong, check, level):
+    assert right in GOOD[name]
+    found = judged(name, GOOD[name].replace(right, wrong, 1))
+    assert found[check].level is level, found
+    assert found[check].remedy
+
+
+def test_a_deployment_that_recreates_is_sound(judged):
+    kind = STATEFUL.replace("kind: StatefulSet", "kind: Deployment")
+    assert judged("k8s.yaml", kind.replace("replicas: 1", "replicas: 1\n  strategy: {type: Recreate}")) == {}
+
+
+def test_the_guides_own_railway_file_is_only_out_of_date(judged, tmp_path):
+    found = judged("railway.json", GUIDE)
+    assert list(found) == ["deploy-railway"]
+    assert "2026-12-01" in found["deploy-railway"].message
+    (tmp_path / ".railway").mkdir()
+    (tmp_path / ".railway" / "railway.ts").write_text("")
+    assert judged("railway.json", GUIDE) == {}
+
+
+@pytest.mark.parametrize(
+    ("deploy", "check", "level"),
+    [
+        ({"numReplicas": 2}, "deploy-replicas", Level.FAULT),
+        ({"multiRegionConfig": {"a": {"numReplicas": 1}, "b": {"numReplicas": 1}}}, "deploy-replicas", Level.FAULT),
+        ({"restartPolicyType": "ON-FAILURE"}, "deploy-restart", Level.FAULT),
+        ({"restartPolicyType": "NEVER"}, "deploy-restart", Level.WARNING),
+        ({"restartPolicyMaxRetries": 50}, "deploy-restart", Level.WARNING),
+        ({"restartPolicyMaxRetries": "10"}, "deploy-restart", Level.WARNING),
+        ({"drainingSeconds": "10"}, "deploy-field", Level.FAULT),
+        ({"overlapSeconds": 20}, "deploy-overlap", Level.FAULT),
+        ({"startCommand": "sealane serve", "healthcheckPath": "/health"}, "deploy-health", Level.WARNING),
+    ],
+)
+def test_railway(judged, deploy, check, level):
+    found = judged("railway.json", {"deploy": deploy})
+    assert found[check].level is level
+
+
+def test_railway_in_toml_and_its_mount_path(judged):
+    toml = '[deploy]\nrequiredMountPath = "/data"\nhealthcheckPath = "/readyz"\n'
+    environ = {"RAILWAY_PROJECT_ID": "p", "DATA_DIR": "/app/data"}
+    assert "deploy-volume" in judged("railway.toml", toml, **environ)
+    assert "deploy-volume" not in judged("railway.toml", toml, **environ | {"DATA_DIR": "/data/x"})
+    assert "deploy-volume" not in judged("railway.toml", toml)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("railway.json", "{"),
+        ("railway.json", "[]"),
+        ("fly.toml", "a ="),
+        ("compose.yaml", "a: [b"),
+        ("k8s.yaml", "apiVersion: v1\n  kind: x: y"),
+        ("render.yaml", "- 1"),
+    ],
+)
+def test_files_that_cannot_be_read(judged, name, content):
+    found = judged(name, content)["deploy-file"]
+    assert found.level is Level.FAULT
+    assert "cannot be read" in found.message or "mapping" in found.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("compose.yaml", "services:\n  a: {KRAKEN_API_SECRET: hidden-in-the-file\n  b: ]"),
+        ("fly.toml", '[env]\nKRAKEN_API_SECRET = "hidden-in-the-file\n"'),
+        ("railway.json", '{"KRAKEN_API_SECRET": "hidden-in-the-file" 5}'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_quoted(judged, name, content):
+    found = judged(name, content)["deploy-file"]
+    assert "hidden" not in found.message
+    assert "line" in found.message
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "railway.json").write_bytes(b"\xff\xfe")
+    (found,) = judge_deploy_files(tmp_path, {})
+    assert found.level is Level.FAULT
+
+
+def test_yaml_of_others_is_left_alone(judged, tmp_path):
+    (tmp_path / "b.yaml").write_text("apiVersion: v1\nkind: {{ .Values.kind }}\n")
+    (tmp_path / "c.yaml").write_text("groups: [{name: alerts}]\n")
+    assert list(judge_deploy_files(tmp_path, {})) == []
+
+
+def test_services_of_others_are_only_held_to_their_fields(judged):
+    assert judged("compose.yaml", "services:\n  db:\n    image: postgres\n    ports: ['5432:5432']\n") == {}
+    sim = "services:\n  kraken:\n    image: sealane\n    command: sealane sim\n    environment: [SEALANE_TIER=off]\n"
+    assert judged("compose.yaml", sim) == {}
+
+
+def test_files_are_found_in_deploy_too(tmp_path):
+    for name in ("deploy/railway/railway.json", "deploy/compose.yaml", "Dockerfile", "deploy/k8s/sealane.yml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text({"json": "{}", "yaml": "{}", "yml": STATEFUL}.get(name.rpartition(".")[2], DOCKER))
+    found = {Path(finding.subject).relative_to(tmp_path).as_posix() for finding in judge_deploy_files(tmp_path, {})}
+    assert found == {"deploy/railway/railway.json", "deploy/compose.yaml", "Dockerfile", "deploy/k8s/sealane.yml"}
+
+
+def test_a_folder_without_any_is_skipped(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        (found,) = judge_deploy_files(folder, {})
+        assert found.level is Level.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("docker-compose.prod.yml", "compose"),
+        ("Dockerfile.slim", "dockerfile"),
+        ("fly.staging.toml", "fly"),
+        ("values.yaml", "kubernetes"),
+        ("pyproject.toml", ""),
+        ("package.json", ""),
+    ],
+)
+def test_names_of_files(name, kind):
+    assert kind_of(name) == kind
+
+
+@pytest.mark.parametrize(("text", "value"), [("30s", 30), (5, 5), ("1m", 60), ("500ms", 0.5), ("soon", 0)])
+def test_spans(text, value):
+    assert seconds(text) == value
+
+
+def test_instructions_of_a_dockerfile():
+    assert [name for name, _ in instructions(DOCKER)] == ["FROM", "RUN", "COPY", "USER", "ENV", "ENTRYPOINT", "CMD"]
+    assert list(instructions("RUN <<EOF\nnever ended")) == [("RUN", "<<EOF\nnever ended")]
+    assert list(instructions("RUN a \\")) == [("RUN", "a")]
+
+
+def test_every_table_of_fields_says_where_it_is_from():
+    tables = tomllib.loads(FACTS.read_text())
+    assert {"railway", "render", "compose", "fly", "kubernetes", "dockerfile"} <= set(tables)
+    for name, table in tables.items():
+        assert table["source"], name
+        assert re.fullmatch(r"20\d\d-\d\d", table["read"]), name
+        for path, fields in table["fields"].items():
+            assert len(fields) == len(set(fields)), path
+
+
+def test_a_field_is_named_by_the_way_to_it():
+    document = {"services": [{"disk": {"mountpath": "/x"}}]}
+    assert list(unknown_fields("render", document)) == [("services.0.disk.mountpath", "mountPath")]
