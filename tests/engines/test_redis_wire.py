@@ -87,13 +87,21 @@ def test_a_lost_answer_is_asked_for_again_where_that_is_safe(engine, proxy, pati
     assert (second.floor, second.clean) == (500, True)
 
 
+def cut(proxy, engine):
+    """All connections, and seen to be by this machine's network."""
+    proxy.cut_all()
+    idle = [connection for kept in engine._wire._idle.values() for connection in kept]
+    assert idle
+    until(lambda: not any(engine._wire._is_quiet(connection) for connection in idle))
+
+
 def test_what_was_idle_and_cut_is_not_used(engine, proxy):
     """Nor is a release made on it, which could not be repeated."""
     ready(engine)
     first = granted(engine, "a")
-    proxy.cut_all()
+    cut(proxy, engine)
     assert engine.release(LANE, "a", first.epoch, 500, {}) == ""
-    proxy.cut_all()
+    cut(proxy, engine)
     assert isinstance(engine.acquire(LANE, "a", 0)[0], Grant)
 
 
