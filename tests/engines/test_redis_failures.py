@@ -20,8 +20,8 @@ def pause(passed_ms):
 
 
 @contextlib.contextmanager
-def engine_on(server, **options):
-    engine = RedisEngine(server.url(lease_ms=LEASE_MS, **options))
+def engine_on(server, *, lease_ms=LEASE_MS, **options):
+    engine = RedisEngine(server.url(lease_ms=lease_ms, **options))
     try:
         yield engine
     finally:
@@ -80,14 +80,18 @@ def test_an_emptied_server_grants_nothing_for_one_lease(tmp_path):
 
 @pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
 def test_a_killed_server_with_an_aof_knows_all_and_its_holder_goes_on(tmp_path, fsync):
-    with serving(tmp_path, "--appendonly", "yes", "--appendfsync", fsync) as server, engine_on(server) as engine:
+    with (
+        serving(tmp_path, "--appendonly", "yes", "--appendfsync", fsync) as server,
+        engine_on(server) as engine,
+        engine_on(server, lease_ms=20_000) as holder,
+    ):
         ready(engine, LANE, OTHER)
-        held = granted(engine, "a", ceiling=900)
+        held = granted(holder, "a", ceiling=900)
         passed_on = granted(engine, "a", lane=OTHER)
         engine.release(OTHER, "a", passed_on.epoch, 77, {"key x": "{}"})
         engine.write_intent("order", ("second",), "{}", settled=False, sync=True)
         server.restart()
-        again = engine.renew(LANE, "a", held.epoch, 950, {})
+        again = holder.renew(LANE, "a", held.epoch, 950, {})
         assert isinstance(again, Grant)
         assert (again.epoch, again.ceiling, again.clean) == (held.epoch, 950, False)
         assert nothing_is_granted_for_one_lease(engine, OTHER, "b").floor == 77
