@@ -428,6 +428,12 @@ def test_a_user_who_may_not_do_all_is_told_so(server):
     poor.close()
 
 
+def test_a_database_that_is_not_there(server):
+    error, _ = told(RedisEngine(server.url().replace("/0", "/99")).acquire, LANE, "a", 0)
+    assert isinstance(error, SettingsError)
+    assert "database" in str(error)
+
+
 def test_a_script_alone_says_what_it_needs(server):
     """INFO is asked for inside the step."""
     engine = RedisEngine(server.url())
