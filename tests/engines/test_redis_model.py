@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from redis_server import BINARIES, serving
+from redis_server import BINARIES, INSTALLED, serving
 
 from sealane.core import lease
 from sealane.core.lease import Record, Waiter
@@ -145,10 +145,8 @@ def plain(value):
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
+@pytest.fixture(scope="module", params=INSTALLED)
 def place(request, tmp_path_factory):
-    if not BINARIES.get(request.param):
-        pytest.skip(f"no {request.param}-server on this machine")
     with (
         serving(tmp_path_factory.mktemp(request.param), binary=BINARIES[request.param]) as server,
         server.client() as client,

@@ -28,6 +28,9 @@ cannot: what fewer than N took is Unavailable, and its holder stops when its lea
 0.1 s under ``everysec``). With AOF on an older server, ``appendfsync no``, or no AOF, there is nothing to wait for, and
 an intent is as durable as the table says.
 
+One address is spoken to. Where another server takes over, the address has to lead to it: a name, a proxy, or a cluster;
+Sentinel is not asked.
+
 The server must not evict keys that have no time to live (``maxmemory-policy`` noeviction or volatile-*): another
 policy is refused. Its user needs, on the prefix's keys and channels: EVAL, EVALSHA, the commands in the scripts (INFO
 and TIME among them), BLPOP, SUBSCRIBE, and WAIT or WAITAOF where they are used. The lease's length is taken from each

@@ -281,7 +281,7 @@ class Wire:
 
     def meaning(self, error: Exception) -> SealaneError:
         """What an error of the driver's or the server's means to a caller."""
-        kinds, text = self._redis.exceptions, self.address.masked(f"{error}") or type(error).__name__
+        kinds, text = self._redis.exceptions, self.address.masked(f"{error}").rstrip(".") or type(error).__name__
         refused = isinstance(error, (kinds.AuthenticationError, kinds.NoPermissionError))
         if refused or any(sign in text for sign in _NOT_ALLOWED):
             return SettingsError(
@@ -291,6 +291,8 @@ class Wire:
             return SettingsError(f"{self.address} is a node of a cluster: add cluster=1 to SEALANE_STORE's options")
         if "cluster support disabled" in text:
             return SettingsError(f"{self.address} is no cluster: take cluster=1 out of SEALANE_STORE's options")
+        if "DB index" in text:
+            return SettingsError(f"{self.address} has no such database: mend the number in SEALANE_STORE")
         if "SEALANE-NAMELESS" in text:
             return SettingsError(f"{self.address} does not tell its run_id and master_replid (INFO): leases need both")
         return Unavailable(f"{self.address} cannot be had: {text}")
