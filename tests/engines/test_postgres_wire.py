@@ -138,6 +138,21 @@ def test_a_listening_port_that_never_answers(opened, short_limit):
         assert "no answer" in refused_within_the_limit(engine.acquire, LANE, A, 0)
 
 
+def test_a_name_that_is_looked_up_for_ever(opened, server, short_limit, monkeypatch):
+    told, look_up = threading.Event(), socket.getaddrinfo
+
+    def slowly(host, *arguments, **named):
+        told.wait(10)
+        return look_up("127.0.0.1", *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    engine = open_engine(server.url().replace("127.0.0.1", "db.example"))
+    assert "no answer" in refused_within_the_limit(engine.now_ms)
+    told.set()
+    assert engine.now_ms() > 0
+    engine.close()
+
+
 def test_a_wire_that_is_silent_in_mid_answer(opened, lane, proxy, short_limit):
     engine = opened(port=proxy.port)
     proxy.trouble = lambda direction, piece: SWALLOW if direction == ANSWERED else PASS
