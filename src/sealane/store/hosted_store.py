@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
 
 from sealane.store.engine import Engine
@@ -28,6 +29,7 @@ class HostedStore:
         if self._parts is None:
             host = Host(host_name(self._files.disk, self._files.folder), secrets.token_hex(6), self.engine, self._clock)
             self._parts = host, Keeper(host, self._intents)
+            atexit.register(self._parts[1].let_go)
         return self._parts
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:
