@@ -22,7 +22,6 @@ from sealane.core.nonce import NS_PER_S
 from sealane.errors import SettingsError, Unavailable
 from sealane.runtime import tasks, threads
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, current_owner, open_lane
-from sealane.store import open_store
 from sealane.store.floors import GLOBAL_LANE
 
 logger = logging.getLogger("sealane.global_nonce")
@@ -97,7 +96,7 @@ class GlobalKrakenNonceManager:
 
     def __init__(self) -> None:
         self._settings = Settings.from_env(os.environ)
-        store = open_store(self._settings.store, env_floor=self._settings.last_nonce)
+        store = self._settings.open()
         self._lane = open_lane(store, GLOBAL_LANE)
         self._initialized_ns = self._lane.clock.wall_ns()
         self._started_ns = self._lane.clock.boot_ns()

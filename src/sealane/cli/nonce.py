@@ -19,7 +19,6 @@ from sealane.core.recovery import KeyState
 from sealane.errors import SettingsError
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane
-from sealane.store import open_store
 
 COUNT_MAX = 1_000_000
 
@@ -116,7 +115,7 @@ def _lane(account: str) -> Iterator[tuple[Lane, Settings]]:
     fingerprint = ""
     if settings.lanes == "per-key" or account != MASTER:
         fingerprint = account_credentials(os.environ, account).fingerprint
-    store = open_store(settings.store, env_floor=settings.last_nonce)
+    store = settings.open()
     lane = open_lane(store, settings.lane_name(fingerprint), unit_ns(settings.nonce_unit))
     try:
         yield lane, settings

@@ -27,7 +27,7 @@ from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.desk import Desk, PublicDesk
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane, rebuilt_after_fork
-from sealane.store import Store, open_store
+from sealane.store import Store
 from sealane.store.floors import GLOBAL_LANE
 from sealane.store.port import IntentLog
 from sealane.telemetry import publish
@@ -51,7 +51,7 @@ class Session:
         self.turn_wait_s = turn_wait_s
         self.account = who.account if who else ""
         self._who = who
-        self._store = store or open_store(settings.store, env_floor=settings.last_nonce)
+        self._store = store or settings.open()
         self._unit_ns = unit_ns(settings.nonce_unit)
         self._tier = settings.limits()
         self._lane: Lane | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sealane.core.methods import HISTORY_COST
 from sealane.core.nonce import parse_nonce, unit_ns
 from sealane.core.tiers import STARTER, TIERS, Tier
 from sealane.errors import SettingsError
+from sealane.store import Store, open_store
 from sealane.store.floors import GLOBAL_LANE
 from sealane.transport.http import checked_url, is_loopback
 
@@ -30,6 +31,7 @@ class Settings:
     Attributes:
         url: base URL of Kraken Spot (``KRAKEN_SPOT_URL``).
         store: URL of the store (``SEALANE_STORE``), by default the folder named by ``DATA_DIR``.
+        folder: where this host keeps its files while an engine leases it lanes (``DATA_DIR``).
         lanes: ``"global"`` or ``"per-key"`` (``SEALANE_LANES``).
         tier: Kraken's verification tier (``SEALANE_TIER``), whose limits are kept, or ``"off"``. Where it is unset:
             starter for Kraken; off for a loopback address, where a simulator or a gateway counts for itself.
@@ -42,7 +44,8 @@ class Settings:
     """
 
     url: str = KRAKEN_URL
-    store: str = "file:./data"
+    store: str = field(default="file:./data", repr=False)  # it may hold a password
+    folder: str = "./data"
     lanes: str = "global"
     tier: str | None = None
     history_cost: int = HISTORY_COST
@@ -77,6 +80,7 @@ class Settings:
         return cls(
             url=found.get("KRAKEN_SPOT_URL", KRAKEN_URL),
             store=found.get("SEALANE_STORE", f"file:{found.get('DATA_DIR', './data')}"),
+            folder=found.get("DATA_DIR", "./data"),
             lanes=found.get("SEALANE_LANES", "global"),
             tier=found.get("SEALANE_TIER"),
             history_cost=_whole("SEALANE_HISTORY_COST", found.get("SEALANE_HISTORY_COST", str(HISTORY_COST))),
@@ -86,6 +90,10 @@ class Settings:
             sync_intents=_switch("SEALANE_SYNC_INTENTS", found.get("SEALANE_SYNC_INTENTS", "on")),
             last_nonce=_last_nonce(found.get("KRAKEN_LAST_NONCE")),
         )
+
+    def open(self) -> Store:
+        """The place of lanes and intents; the same object for equal settings."""
+        return open_store(self.store, env_floor=self.last_nonce, folder=self.folder)
 
     def limits(self) -> Tier | None:
         """The limits that are kept, None for none."""

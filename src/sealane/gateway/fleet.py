@@ -20,7 +20,7 @@ from sealane.errors import SealaneError, SettingsError
 from sealane.gateway.sightings import GLOBAL, AccountSeen, KeySeen, LaneSeen, Member, StoreSeen
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import Lane, close_lane, open_lane
-from sealane.store import Store, open_store
+from sealane.store import Store
 
 TRIAL = "(health)"
 """Under this name, which no account can have, the trial document is written."""
@@ -97,7 +97,7 @@ class Fleet:
             raise SettingsError("no account has a key: set KRAKEN_API_KEY and KRAKEN_API_SECRET")
         self.settings = Settings.from_env(environ)
         self.clock = clock
-        self._store = open_store(self.settings.store, env_floor=self.settings.last_nonce)
+        self._store = self.settings.open()
         self._unit_ns = unit_ns(self.settings.nonce_unit)
         self._tier = self.settings.limits()
         self.served = tuple(self._served(who, make_broker) for who in all_credentials(environ))

@@ -284,6 +284,10 @@ class Lane:
     def close(self) -> None:
         """Let go of the store's files; where the turn is held or asked for, once that is over."""
         self._closing = True
+        with self._mutex:
+            if self._lingering:  # nobody here calls again
+                self._lingering = False
+                self.store.leave()
         self._close_if_due()
 
     def reopen(self) -> None:

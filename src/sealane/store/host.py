@@ -1,4 +1,4 @@
-"""Which host this is, towards an engine that leases lanes to hosts.
+"""Which host this is, towards an engine that leases lanes to hosts, and by which clocks it goes.
 
 A host is a data folder on a running machine: the folder's own id, the boot, and where the folder lies. So two
 processes of one folder are one host; a cloned volume, a restored snapshot and a machine after a reboot are another.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from pathlib import Path
 
 from sealane.store.disk import Disk, write_all
@@ -15,6 +16,17 @@ from sealane.store.nonce_file import not_durable
 
 ID_BYTES = 16
 NAME_CHARS = 20
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class HostClock:
+    """The machine's clocks, for what is done in the background."""
+
+    wall_ns = staticmethod(time.time_ns)
+
+    def boot_ns(self) -> int:
+        """Time since boot, sleep included; never steps."""
+        return time.clock_gettime_ns(_BOOT_CLOCK)
 
 
 def host_name(disk: Disk, folder: Path) -> str:

@@ -376,12 +376,18 @@ class HostedLane:
 
     def close(self) -> None:
         """See ``port.LaneStore``. The lane is let go first."""
-        try:
-            self.release()
-        except SealaneError as error:
-            logger.warning("lane %s could not be let go, and runs out instead: %s", self.name, error)
+        self.let_go()
         self._files.close()
         self._lease.close()
+
+    def let_go(self) -> None:
+        """Release the lease where this process used the lane last and nobody of the host is in a turn."""
+        self._handed_over.wait(HANDING_OVER_MAX_S)
+        try:
+            if not self._turn_since_ns and self._lease.read().user == self._host.process:
+                self.release()
+        except SealaneError as error:
+            logger.warning("lane %s could not be let go, and runs out instead: %s", self.name, error)
 
     def after_fork(self) -> None:
         """See ``port.LaneStore``."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
 
 from sealane.store.engine import Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
-from sealane.store.host import host_name
+from sealane.store.host import HostClock, host_name
 from sealane.store.hosted import Clock, Host, HostedLane
 from sealane.store.keeper import Keeper
 from sealane.store.lease_file import LeaseFile
@@ -16,10 +17,10 @@ from sealane.store.lease_file import LeaseFile
 class HostedStore:
     """See ``port.Store``. ``files`` is this host's data folder."""
 
-    def __init__(self, engine: Engine, files: FileStore, clock: Clock) -> None:
+    def __init__(self, engine: Engine, files: FileStore, clock: Clock | None = None) -> None:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
-        self._files, self._clock = files, clock
+        self._files, self._clock = files, clock or HostClock()
         self._intents = EngineIntents(engine, files.intents())
         self._parts: tuple[Host, Keeper] | None = None
 
@@ -28,6 +29,7 @@ class HostedStore:
         if self._parts is None:
             host = Host(host_name(self._files.disk, self._files.folder), secrets.token_hex(6), self.engine, self._clock)
             self._parts = host, Keeper(host, self._intents)
+            atexit.register(self._parts[1].let_go)
         return self._parts
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:

@@ -66,6 +66,12 @@ class Keeper:
         except Exception:
             logger.exception("the leases could not be kept")
 
+    def let_go(self) -> None:
+        """At the end of the process: what it used last is another's from now on."""
+        for lane in tuple(self._lanes):
+            lane.let_go()
+        self.close()
+
     def close(self) -> None:
         """Tend nothing any more."""
         with self._mutex:

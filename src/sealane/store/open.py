@@ -25,11 +25,15 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def open_store(url: str, *, env_floor: int = 0) -> Store:
-    """``file:<folder>``, a folder alone, or ``memory:``; one object a place, so that all of a process share its lanes.
+ENGINES = ("redis", "rediss", "postgresql", "postgres")
 
-    ``env_floor`` is ``KRAKEN_LAST_NONCE``, for a folder without a good nonce file. Raises SettingsError for any other
-    URL; the message names what there is.
+
+def open_store(url: str, *, env_floor: int = 0, folder: str | Path = "data") -> Store:
+    """``file:<folder>``, a folder alone, ``memory:``, ``redis://…`` or ``postgresql://…``; one object a place.
+
+    So all of a process share a place's lanes. ``env_floor`` is ``KRAKEN_LAST_NONCE``, for a folder without a good nonce
+    file. ``folder`` is where this host keeps its own files while an engine leases it lanes. Raises SettingsError for
+    any other URL; the message names what there is, and no password.
     """
     scheme = _SCHEME.match(url)
     rest = url[scheme.end() :] if scheme else url
@@ -47,7 +51,24 @@ def open_store(url: str, *, env_floor: int = 0) -> Store:
         except (OSError, RuntimeError, ValueError) as error:
             raise SettingsError(f"the data folder {rest!r} cannot be: {error}; name another in DATA_DIR") from error
         return _share(place, lambda: FileStore(folder, env_floor=env_floor))
-    raise SettingsError(f"SEALANE_STORE is a {kind}: URL: use file:<folder> (the default, in DATA_DIR) or memory:")
+    if kind in ENGINES:
+        return _hosted(url, kind, Path(folder), env_floor)
+    raise SettingsError(
+        f"SEALANE_STORE is a {kind}: URL: use file:<folder> (the default, in DATA_DIR), redis://…, postgresql://… for "
+        "several hosts, or memory:"
+    )
+
+
+def _hosted(url: str, kind: str, folder: Path, env_floor: int) -> Store:
+    from sealane.store.file import FileStore
+    from sealane.store.hosted_store import HostedStore
+
+    if kind.startswith("redis"):
+        from sealane.store.redis.engine import RedisEngine as Made
+    else:
+        raise SettingsError("not yet")
+    place = f"{url} {folder.resolve()} {env_floor}"
+    return _share(place, lambda: HostedStore(Made(url), FileStore(folder, env_floor=env_floor)))
 
 
 def _share(place: str, make: Callable[[], Store]) -> Store:
