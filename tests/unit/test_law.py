@@ -21,6 +21,7 @@ CLOCKS_ALLOWED = (
     "store/hosted.py",
     "runtime/clock.py",
     "transport/http.py",
+    "store/postgres/limit.py",
     "store/redis/wire.py",
     "cli/demo/",
     "simulator/clock.py",
