@@ -23,6 +23,7 @@ class HostClock:
     """The machine's clocks, for what is done in the background."""
 
     wall_ns = staticmethod(time.time_ns)
+    pause = staticmethod(time.sleep)
 
     def boot_ns(self) -> int:
         """Time since boot, sleep included; never steps."""

@@ -17,9 +17,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -59,12 +58,19 @@ class Clock(Protocol):
     def boot_ns(self) -> int:
         """Time since boot, sleep included."""
 
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+
 
 class Host:
     """This host towards an engine: its name, its process, its clocks."""
 
     def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
+
+    def hands(self) -> Executor:
+        """What hands one lane over in the background."""
+        return ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
 
 
 class HostedLane:
@@ -92,7 +98,7 @@ class HostedLane:
         self.wanted = False
         self._handed_over = threading.Event()
         self._handed_over.set()
-        self._hands = ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
+        self._hands = self._host.hands()
 
     @property
     def loaded_from(self) -> str:
@@ -223,7 +229,7 @@ class HostedLane:
                 except Unavailable:
                     if self._host.clock.boot_ns() - started_ns > ENGINE_PATIENCE_S * 1e9:
                         raise
-                    time.sleep(ENGINE_PAUSE_S)
+                    self._host.clock.pause(ENGINE_PAUSE_S)
                     continue
                 if granted is not None:
                     return granted
