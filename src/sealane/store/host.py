@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from sealane.store.disk import Disk, write_all
+from sealane.store.engine import Engine
 from sealane.store.nonce_file import not_durable
 
 ID_BYTES = 16
@@ -28,6 +31,30 @@ class HostClock:
     def boot_ns(self) -> int:
         """Time since boot, sleep included; never steps."""
         return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+class Clock(Protocol):
+    """What a host goes by: its two clocks, and how it waits."""
+
+    def wall_ns(self) -> int:
+        """Unix time."""
+
+    def boot_ns(self) -> int:
+        """Time since boot, sleep included."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Host:
+    """This host towards an engine: its name, its process, its clocks."""
+
+    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
+        self.name, self.process, self.engine, self.clock = name, process, engine, clock
+
+    def hands(self) -> Executor:
+        """What hands one lane over in the background."""
+        return ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
 
 
 def host_name(disk: Disk, folder: Path) -> str:

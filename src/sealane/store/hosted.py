@@ -18,17 +18,17 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.lease import Grant, Lost, Wait
 from sealane.core.travel import taken_over, travelling
 from sealane.errors import Fenced, SealaneError, Unavailable
-from sealane.store.engine import Documents, Engine
+from sealane.store.engine import Documents
 from sealane.store.file import FileLane
 from sealane.store.floors import GLOBAL_LANE
+from sealane.store.host import Host
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneView
 
@@ -47,30 +47,6 @@ logger = logging.getLogger("sealane.store")
 
 class NotLeased(Exception):
     """Inside the draw lock: the host has no lease, or its ceiling is too low for the number."""
-
-
-class Clock(Protocol):
-    """The two clocks; see ``runtime.clock``."""
-
-    def wall_ns(self) -> int:
-        """Unix time."""
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included."""
-
-    def pause(self, seconds: float) -> None:
-        """Wait."""
-
-
-class Host:
-    """This host towards an engine: its name, its process, its clocks."""
-
-    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
-        self.name, self.process, self.engine, self.clock = name, process, engine, clock
-
-    def hands(self) -> Executor:
-        """What hands one lane over in the background."""
-        return ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
 
 
 class HostedLane:
