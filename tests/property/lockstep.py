@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from sealane.testing import Killed
 
-POLL_NS = 3_000_000
+POLL_NS = 20_000_000
 """How often an actor looks whether a lock that another holds is free."""
 
 
