@@ -74,7 +74,8 @@ class Faults:
                 return step()
             self.stage.sleep(self.rng.choice((MS, ENGINE_LIMIT_NS)))
             raise Unavailable("the answer was lost")
-        self.stage.sleep(self.rng.randint(100_000, 2 * MS) if self.rng.random() < 0.95 else self.rng.randint(MS, S))
+        if self.rng.random() < 0.3:
+            self.stage.sleep(self.rng.choice((MS, MS, MS, S)) + self.rng.randint(0, MS))
         return answer
 
     def loses_hint(self) -> bool:
@@ -122,6 +123,7 @@ class Faults:
         self.away_until_ns = self.stage.now_ns + self.rng.randint(100 * MS, 12 * S)
 
     def _wall_step(self) -> None:
+        self.world.judge.wild = True
         self.rng.choice(self.world.boxes).wall_off_ns += self.rng.randint(-600 * S, 600 * S)
 
     def _restart(self) -> None:
@@ -161,7 +163,7 @@ class Faults:
                 process.stopped_until_ns = 0
 
 
-SPAN_NS = 15 * S
+SPAN_NS = 10 * S
 SERVED_WITHIN_NS = 40 * S
 """All wait for one lease, then each at most for the turns of the others."""
 

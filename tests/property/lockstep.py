@@ -5,7 +5,6 @@ and the stage wakes whoever is due next. So real code that blocks is stopped whe
 somebody, and anything may happen meanwhile.
 """
 
-import contextlib
 import heapq
 import itertools
 import threading
@@ -24,18 +23,18 @@ class Worker(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.go, self.back = threading.Lock(), threading.Lock()
+        self.go = threading.Lock()
         self.go.acquire()
-        self.back.acquire()
         self.actor: Actor | None = None
         self.start()
 
     def run(self) -> None:
         while True:
             self.go.acquire()
-            self.actor.play()
-            self.actor = None
-            self.back.release()
+            actor, self.actor = self.actor, None
+            actor.play()
+            self.idle.append(self)
+            actor.stage.go_on()
 
 
 class Actor:
@@ -47,8 +46,7 @@ class Actor:
         self.looked_ns = 0
         self.turn = 0
         """Counts its wakings: one that was planned before another came first is void."""
-        self._worker: Worker | None = None
-        self.trouble: BaseException | None = None
+        self.worker: Worker | None = None
 
     def play(self) -> None:
         try:
@@ -56,32 +54,20 @@ class Actor:
                 self._work()
         except BaseException as error:
             if not self.killed:
-                self.trouble = error
-        self.over = True
+                self.stage.failure = self.stage.failure or error
+        self.over, self.worker = True, None
+        self.stage.actors.remove(self)
 
     def resume(self) -> None:
-        """From the stage: run until it waits."""
-        if self._worker is None:
-            self._worker = Worker.idle.pop() if Worker.idle else Worker()
-            self._worker.actor = self
-        worker = self._worker
-        worker.go.release()
-        worker.back.acquire()
-        if self.over:
-            Worker.idle.append(worker)
-            self._worker = None
-            if self.trouble is not None:
-                raise self.trouble
-
-    def wait(self) -> None:
-        """From the actor: give the stage back."""
-        self._worker.back.release()
-        self._worker.go.acquire()
-        if self.killed:
-            raise Killed
+        """Let it run; whoever says so stops."""
+        self.stage.current = self
+        if self.worker is None:
+            self.worker = Worker.idle.pop() if Worker.idle else Worker()
+            self.worker.actor = self
+        self.worker.go.release()
 
     def kill(self) -> None:
-        """From the stage, or from another actor: it is no more, as soon as it would run again."""
+        """It is no more, as soon as it would run again."""
         self.killed = True
 
 
@@ -92,71 +78,95 @@ class Stage:
         self.now_ns = now_ns
         self.current: Actor | None = None
         self.actors: list[Actor] = []
-        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self.failure: BaseException | None = None
+        self._due: list[tuple[int, int, Callable[[], None] | None, Actor | None, int]] = []
         self._numbers = itertools.count()
+        self._until_ns = now_ns
+        self._is_over: Callable[[], bool] = lambda: False
+        self._main = threading.Lock()
+        self._main.acquire()
 
     def at(self, time_ns: int, happens: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (max(time_ns, self.now_ns), next(self._numbers), happens))
+        """Have something happen; it may not wait."""
+        heapq.heappush(self._due, (max(time_ns, self.now_ns), next(self._numbers), happens, None, 0))
 
     def start(self, group: object, work: Callable[[], object]) -> Actor:
+        """A new actor, which runs soon."""
         actor = Actor(self, group, work)
         self.actors.append(actor)
-        self._plan(actor, self.now_ns)
+        self.wake(actor)
         return actor
 
-    def _plan(self, actor: Actor, time_ns: int) -> None:
+    def wake(self, actor: Actor, after_ns: int = 0) -> None:
+        """Have it run then, and not when it was due before."""
         actor.turn += 1
-        turn = actor.turn
-        self.at(time_ns, lambda: self._run(actor, turn))
-
-    def wake(self, actor: Actor) -> None:
-        """Have it run now instead of later."""
-        self._plan(actor, self.now_ns)
-
-    def _run(self, actor: Actor, turn: int) -> None:
-        if actor.over or turn != actor.turn:
-            return
-        stopped_until_ns = getattr(actor.group, "stopped_until_ns", 0)
-        if stopped_until_ns > self.now_ns and not actor.killed:
-            self._plan(actor, stopped_until_ns)
-            return
-        self.current = actor
-        try:
-            actor.resume()
-        finally:
-            self.current = None
-            if actor.over:
-                self.actors.remove(actor)
+        heapq.heappush(self._due, (self.now_ns + after_ns, next(self._numbers), None, actor, actor.turn))
 
     def sleep(self, span_ns: int) -> None:
         """From an actor: let time pass."""
         actor = self.current
-        self._plan(actor, self.now_ns + span_ns)
-        actor.wait()
+        self.wake(actor, span_ns)
+        due = self._next()
+        if due is not actor:
+            worker = actor.worker
+            self._hand_to(due)
+            worker.go.acquire()
+        self.current = actor
+        if actor.killed:
+            raise Killed
 
     def until(self, holds: Callable[[], bool]) -> None:
         """From an actor: wait for something that is looked at now and then."""
         while not holds():
             self.sleep(POLL_NS)
 
-    def play(self, until_ns: int, over: Callable[[], bool] = lambda: False) -> None:
-        """Let everything happen that is due."""
-        while self._due and self._due[0][0] <= until_ns and not over():
-            self.now_ns, _, happens = heapq.heappop(self._due)
-            happens()
-        if not over():
+    def go_on(self) -> None:
+        """From the thread of an actor that is over."""
+        self._hand_to(self._next())
+
+    def _hand_to(self, actor: Actor | None) -> None:
+        if actor is None:
+            self._main.release()
+        else:
+            actor.resume()
+
+    def _next(self) -> Actor | None:
+        """Let happen what is due before the next actor, who is returned; None at the end."""
+        self.current = None
+        while self._due and self.failure is None and self._due[0][0] <= self._until_ns and not self._is_over():
+            self.now_ns, _, happens, actor, turn = heapq.heappop(self._due)
+            if actor is None:
+                try:
+                    happens()
+                except BaseException as error:
+                    self.failure = error
+            elif not actor.over and turn == actor.turn:
+                stopped_ns = getattr(actor.group, "stopped_until_ns", 0) - self.now_ns
+                if stopped_ns <= 0 or actor.killed:
+                    return actor
+                self.wake(actor, stopped_ns)
+        return None
+
+    def play(self, until_ns: int, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Let everything happen that is due, up to a time or an end. Raises what an actor did not catch."""
+        self._until_ns, self._is_over = until_ns, is_over
+        actor = self._next()
+        if actor is not None:
+            actor.resume()
+            self._main.acquire()
+        if self.failure is not None:
+            raise self.failure
+        if not is_over():
             self.now_ns = max(self.now_ns, until_ns)
 
     def close(self) -> None:
         """Nobody goes on: threads are given back."""
+        self._until_ns = -1
         for actor in tuple(self.actors):
             actor.kill()
-            self.current = actor
             while not actor.over:
-                with contextlib.suppress(Exception):
-                    actor.resume()
-        self.actors.clear()
-        self.current = None
+                actor.resume()
+                self._main.acquire()
 
 
 class StageLock:
