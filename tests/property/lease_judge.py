@@ -69,7 +69,7 @@ class Judge:
         self._accepted: dict[str, int] = {}
         self._last_write: dict[str, Message] = {}
         self._holder = ("", 0)
-        self._let_go = True
+        self._let_go, self._forgetful = True, False
         self._uncleans: list[Change] = []
 
     def note(self, text: str) -> None:
@@ -87,11 +87,12 @@ class Judge:
         """The engine gave a host the lane, or more of it."""
         if (host, epoch) == self._holder:
             return
-        if not self._let_go:
+        if not self._let_go or self._forgetful:
             self._uncleans.append(Change(epoch))
         self.handed_over += 1
         self.note(f"{host} holds the lane in epoch {epoch}{'' if self._let_go else ', uncleanly'}")
         self._holder, self._let_go = (host, epoch), False
+        self._forgetful = False
 
     def let_go(self, epoch: int) -> None:
         """The engine took note that a holder let the lane go."""
@@ -100,7 +101,7 @@ class Judge:
     def lost(self) -> None:
         """The engine forgot steps that it had answered."""
         self.excuses.add(LOSS)
-        self._let_go = False
+        self._forgetful = True
 
     # --- nonces ---------------------------------------------------------------------------------------------------
 

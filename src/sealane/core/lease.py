@@ -11,7 +11,7 @@ its own language, and is held to this page by the same tests.
    unclean: the next holder goes on above the *ceiling*, below which its predecessor was bound to stay.
 4. An engine that was restarted, replaced by its replica or emptied may have forgotten a grant. It shows a new
    *incarnation* then, or no record: it grants nothing for the length of one lease, by which time every grant that it
-   may have forgotten is over.
+   may have forgotten is over. Who held the lane before goes on, but lets go uncleanly: what it stored may be lost.
 5. An engine whose clock steps forward lets a lease run out early. Two hosts may overlap then, and the second starts
    above the ceiling of the first: no nonce is issued twice, and the exchange refuses what comes late. One whose clock
    steps back keeps nobody for longer: no time that it kept counts for more than it could from now on.
@@ -134,7 +134,8 @@ def release(record: Record | None, engine: Engine, host: str, epoch: int, last: 
     known = _settled(record, engine)
     if known.host != host or known.epoch != epoch:
         return known, Lost(known.host, known.epoch)
-    free = replace(known, host="", claimed=False, floor=max(known.floor, last), clean=True)
+    clean = known.since_ms >= known.quiet_until_ms
+    free = replace(known, host="", claimed=False, floor=max(known.floor, last), clean=clean)
     kept = _kept_for_next(free, engine)
     return kept, kept.host
 

@@ -203,7 +203,7 @@ BEGIN
     known.host := '';
     known.claimed := false;
     known.floor := greatest(known.floor, last);
-    known.clean := true;
+    known.clean := known.since_ms >= known.quiet_until_ms;
     known := {schema}.kept_for_next(known, now_ms);
     PERFORM {schema}.stored(known, before);
     PERFORM {schema}.document(of_lane, names, documents);
