@@ -233,7 +233,7 @@ class HostedLane:
         if answer.epoch == hold.let_go:
             self._give_back(hold, self._files.last())
             return None
-        self._take_over(answer, documents)
+        self._take_over(hold, answer, documents)
         return self._keep(hold, answer, asked_ns, documents)
 
     def _ceiling(self, at_least: int) -> int:
@@ -259,19 +259,21 @@ class HostedLane:
         self._lease.write(hold)
         return hold
 
-    def _take_over(self, grant: Grant, documents: Documents) -> None:
-        """What the last holder left, into this host's files."""
-        if grant.floor:
-            self._files.raise_floor(grant.floor)
+    def _take_over(self, before: Hold, grant: Grant, documents: Documents) -> None:
+        """What the last holder left, into this host's files. An engine that lost steps may know less than they do."""
+        floor = grant.floor if grant.clean else max(grant.floor, before.ceiling)
+        if floor:
+            self._files.raise_floor(floor)
         for name, text in documents.items():
             if name.startswith(KEY):
-                self._take_key(name.removeprefix(KEY), json.loads(text))
+                self._take_key(name.removeprefix(KEY), json.loads(text), grant.epoch)
             elif name.startswith(RATES):
                 self._merge_rates(name.removeprefix(RATES), json.loads(text))
 
-    def _take_key(self, fingerprint: str, theirs: Mapping[str, object]) -> None:
+    def _take_key(self, fingerprint: str, theirs: Mapping[str, object], epoch: int) -> None:
         """Ours stands where it is as new: it may not have reached the engine."""
-        if _epoch(theirs) > _epoch(self._files.read_key(fingerprint)):
+        ours = _epoch(self._files.read_key(fingerprint))
+        if not _epoch(theirs) <= ours <= epoch:
             self._files.write_key(fingerprint, theirs)
 
     def _merge_rates(self, account: str, theirs: Mapping[str, object]) -> None:
@@ -367,7 +369,8 @@ class HostedLane:
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``. A key that was not fenced since an unclean change shows that this is due."""
         state = dict(self._files.read_key(fingerprint))
-        if _epoch(state) < self._lease.read().fence_epoch:
+        hold, written = self._lease.read(), _epoch(state)
+        if written < hold.fence_epoch or written > hold.epoch > 0:  # later than now: of an engine that lost its place
             state["fence_due"] = True
         state.pop(EPOCH, None)
         return state
