@@ -123,7 +123,6 @@ class Faults:
         self.away_until_ns = self.stage.now_ns + self.rng.randint(100 * MS, 12 * S)
 
     def _wall_step(self) -> None:
-        self.world.judge.wild = True
         self.rng.choice(self.world.boxes).wall_off_ns += self.rng.randint(-600 * S, 600 * S)
 
     def _restart(self) -> None:

@@ -2,15 +2,20 @@
 
 What is promised, and in which class of faults:
 
-1. Always: no nonce is issued twice, a machine's own only rise, and each is at the wall clock that its process read, or
-   above. No write is executed below one that was executed before on its key, and no order twice.
-2. Unless the engine's clock leaped forward, or it lost steps that it had answered while wall clocks differ: a nonce is
-   above all that were issued on the lane before its process last read the time since boot.
-3. Unless the engine's clock leaped forward: no two machines have a lease that is good by their own clocks.
-4. A nonce is refused only where its sender's lease was over when it arrived, or its sender had given it up, or one of
-   the two exceptions of rule 2 explains it.
-5. Between an unclean change, as the engine's own log shows it, and a key's next write lies a harmless call that was
-   accepted.
+1. Always: a machine's own nonces only rise, and each is at the wall clock that its process read, or above. No order is
+   executed twice.
+2. No nonce is issued twice; unless the engine lost steps that it had answered (LOSS), and the clock of the machine that
+   came next was behind the lane's nonces (BEHIND).
+3. A nonce is above all that were issued on the lane before its process last read the time since boot; unless BEHIND, or
+   the engine's clock stepped forward (FORWARD).
+4. No two machines have a lease that is good by their own clocks, and no write is executed after one of a later epoch
+   on its key; unless FORWARD, and for the writes LOSS, after which epochs may begin again.
+5. A nonce is refused only where its sender's lease was over when it arrived, or its sender had given it up; unless
+   BEHIND or FORWARD.
+6. Always: between an unclean change, by the engine's own log or because of LOSS, and a key's next write lies a harmless
+   call that was accepted.
+
+Whatever the clocks of machines do, and an engine's clock that steps back, excuses nothing.
 """
 
 import bisect
@@ -19,7 +24,7 @@ from dataclasses import dataclass, field
 
 from sealane.testing.clock import START_NS
 
-FORWARD, LOSS = "engine clock forward", "engine lost steps"
+FORWARD, LOSS, BEHIND = "engine clock forward", "engine lost steps", "a clock behind after a loss"
 
 
 class Broken(AssertionError):
@@ -53,7 +58,6 @@ class Change:
 class Judge:
     """See the head of this file; raises Broken."""
 
-    wild: bool
     now_ns: Callable[[], int]
     log: list[str] = field(default_factory=list)
     excuses: set[str] = field(default_factory=set)
@@ -69,7 +73,7 @@ class Judge:
         self._accepted: dict[str, int] = {}
         self._last_write: dict[str, Message] = {}
         self._holder = ("", 0)
-        self._let_go, self._forgetful = True, False
+        self._let_go, self._forgetful, self._after_loss = True, False, False
         self._uncleans: list[Change] = []
 
     def note(self, text: str) -> None:
@@ -92,7 +96,7 @@ class Judge:
         self.handed_over += 1
         self.note(f"{host} holds the lane in epoch {epoch}{'' if self._let_go else ', uncleanly'}")
         self._holder, self._let_go = (host, epoch), False
-        self._forgetful = False
+        self._after_loss, self._forgetful = self._after_loss or self._forgetful, False
 
     def let_go(self, epoch: int) -> None:
         """The engine took note that a holder let the lane go."""
@@ -106,7 +110,12 @@ class Judge:
     # --- nonces ---------------------------------------------------------------------------------------------------
 
     def drawn(self, box: str, nonce: int, *, now_ns: int, looked_ns: int, wall_ns: int) -> None:
-        self.require(nonce not in self.issued, f"{nonce} was issued to {self.issued.get(nonce)} and to {box}")
+        if self._after_loss and self._holder[0].startswith(f"{box}/"):
+            self._after_loss = False
+            if self._peaks and self._peaks[-1] >= wall_ns:
+                self.excuses.add(BEHIND)
+        first = self.issued.get(nonce)
+        self.require(first is None or BEHIND in self.excuses, f"{nonce} was issued to {first} and to {box}")
         self.issued[nonce] = box
         self.require(nonce > self._own.get(box, 0), f"{box} issued {nonce} after {self._own.get(box)}")
         self.require(nonce >= wall_ns, f"{nonce} is below the clock {wall_ns}")
@@ -119,7 +128,7 @@ class Judge:
 
     @property
     def _order_excused(self) -> bool:
-        return FORWARD in self.excuses or (LOSS in self.excuses and self.wild)
+        return bool({FORWARD, BEHIND} & self.excuses)
 
     def holders(self, holders: list[str]) -> None:
         """Machines whose lease is good by their own clocks, now."""

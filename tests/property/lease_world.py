@@ -353,7 +353,7 @@ class World:
         self.rng = random.Random(seed)
         self.wild = wild
         self.stage = Stage(START_NS)
-        self.judge = Judge(wild, lambda: self.stage.now_ns)
+        self.judge = Judge(lambda: self.stage.now_ns)
         self.numbers = itertools.count(1)
         self.engine_ppm, self.engine_off_ns = self.rng.randint(-10_000, 10_000), 0
         self.boxes: list[Box] = []
