@@ -160,6 +160,7 @@ def _settled(record: Record | None, engine: Engine) -> Record:
     record = replace(
         record,
         quiet_until_ms=min(record.quiet_until_ms, lease_from_now_ms),
+        since_ms=min(record.since_ms, engine.now_ms),
         expires_ms=min(record.expires_ms, lease_from_now_ms),
     )
     if record.host and engine.now_ms >= record.expires_ms:

@@ -89,6 +89,7 @@ local function settled()
     record.incarnation, record.quiet_until_ms, record.clean = here, lease_from_now_ms, false
   end
   record.quiet_until_ms = math.min(record.quiet_until_ms, lease_from_now_ms)
+  record.since_ms = math.min(record.since_ms, now_ms)
   record.expires_ms = math.min(record.expires_ms, lease_from_now_ms)
   if record.host ~= '' and now_ms >= record.expires_ms then
     record.host, record.clean, record.claimed = '', record.clean and not record.claimed, false

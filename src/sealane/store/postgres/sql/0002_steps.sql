@@ -58,6 +58,7 @@ BEGIN
     END IF;
     -- A clock that stepped back: no time counts for more than it could from now on.
     known.quiet_until_ms := least(known.quiet_until_ms, now_ms + lease_ms);
+    known.since_ms := least(known.since_ms, now_ms);
     known.expires_ms := least(known.expires_ms, now_ms + lease_ms);
     IF known.host <> '' AND now_ms >= known.expires_ms THEN
         known.host := '';
