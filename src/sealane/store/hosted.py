@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
-from sealane.core.lease import Grant, Lost, Wait
+from sealane.core.lease import NS_PER_MS, Grant, Lost, Wait
 from sealane.core.travel import taken_over, travelling
 from sealane.errors import Fenced, SealaneError, Unavailable
 from sealane.store.engine import Documents
@@ -260,8 +260,14 @@ class HostedLane:
         return hold
 
     def _take_over(self, before: Hold, grant: Grant, documents: Documents) -> None:
-        """What the last holder left, into this host's files. An engine that lost steps may know less than they do."""
-        floor = grant.floor if grant.clean else max(grant.floor, before.ceiling)
+        """What the last holder left, into this host's files.
+
+        An engine that knows less than they do has lost steps, and maybe holders: this host goes on above what it was
+        bound to itself, by a span at which no other started.
+        """
+        floor = grant.floor
+        if not grant.clean and floor < self._files.last():
+            floor = before.ceiling + self._host.engine.lease_ms * NS_PER_MS // self._unit_ns
         if floor:
             self._files.raise_floor(floor)
         for name, text in documents.items():
@@ -351,7 +357,7 @@ class HostedLane:
 
     def tend(self, now_ns: int) -> None:
         """Once in a while, in the background: renew what is in use, let go of what is not."""
-        span_ns = self._host.engine.lease_ms * 1_000_000
+        span_ns = self._host.engine.lease_ms * NS_PER_MS
         hold = self._lease.read()
         if hold.user != self._host.process or not hold.is_of(self._host.name, now_ns):
             return
