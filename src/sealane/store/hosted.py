@@ -353,8 +353,8 @@ class HostedLane:
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``. A key that was not fenced since an unclean change shows that this is due."""
         state = dict(self._files.read_key(fingerprint))
-        fenced = state.pop(EPOCH, 0)
-        if isinstance(fenced, int) and fenced < self._lease.read().fence_epoch:
+        fenced, hold = state.pop(EPOCH, 0), self._lease.known if self._turn_epoch else self._lease.read()
+        if isinstance(fenced, int) and fenced < hold.fence_epoch:
             state["fence_due"] = True
         return state
 
