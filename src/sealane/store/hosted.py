@@ -21,15 +21,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.lease import Grant, Lost, Wait
 from sealane.core.travel import taken_over, travelling
-from sealane.errors import Fenced, SealaneError, Unavailable
-from sealane.store.engine import Documents, Engine
+from sealane.errors import Fenced, NotDurable, SealaneError, Unavailable
+from sealane.store.engine import Documents
 from sealane.store.file import FileLane
 from sealane.store.floors import GLOBAL_LANE
+from sealane.store.host import Host
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneView
 
@@ -50,23 +51,6 @@ class NotLeased(Exception):
     """Inside the draw lock: the host has no lease, or its ceiling is too low for the number."""
 
 
-class Clock(Protocol):
-    """The two clocks; see ``runtime.clock``."""
-
-    def wall_ns(self) -> int:
-        """Unix time."""
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included."""
-
-
-class Host:
-    """This host towards an engine: its name, its process, its clocks."""
-
-    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
-        self.name, self.process, self.engine, self.clock = name, process, engine, clock
-
-
 class HostedLane:
     """One lane: a FileLane behind a lease."""
 
@@ -77,7 +61,7 @@ class HostedLane:
         self._changed: dict[str, str] = {}
         self._given_ns = 0
         self._mine: set[str] = set()
-        self.reserve, self.must_sync = files.reserve, files.must_sync
+        self.reserve = files.reserve
         self.confirm_clock, self.clock_doubted = files.confirm_clock, files.clock_doubted
         self.read_turn, self.write_turn = files.read_turn, files.write_turn
         self.rates, self.note, self.noted, self.last = files.rates, files.note, files.noted, files.last
@@ -107,11 +91,12 @@ class HostedLane:
     # --- the turn -------------------------------------------------------------------------------------------------
 
     def try_enter(self) -> bool:
-        """See ``port.LaneStore``. Never asks the engine: it may be called on an event loop."""
+        """See ``port.LaneStore``. Never waits for the engine, nor for one who does: it may run on an event loop."""
         if not self._handed_over.is_set() or not (self._has_turn or self._files.try_enter()):
             return False
         self._has_turn = True
-        return self._began(self._lease.read())
+        hold = self._lease.read()
+        return hold.user == self._host.process and self._began(hold)
 
     def wait_enter(self) -> None:
         """See ``port.LaneStore``. Raises Unavailable where the engine cannot be had for ``ENGINE_PATIENCE_S``."""
@@ -133,6 +118,7 @@ class HostedLane:
             return False
         self._turn_epoch, self._turn_since_ns, self._used_ns = hold.epoch, now_ns, now_ns
         if hold.user != self._host.process:
+            self._host.tend(self)
             with self._lease.locked():
                 current = self._lease.read()
                 if current.epoch != hold.epoch:
@@ -189,6 +175,12 @@ class HostedLane:
                     self.check()
                 self._leased(at_least=max(self._files.last() + 1, wall_ns // self._unit_ns))
                 boot_ns = self._host.clock.boot_ns()
+
+    def must_sync(self, wall_ns: int) -> bool:
+        """See ``port.LaneStore``. Also where the engine would have to be asked."""
+        hold, upcoming = self._lease.read(), max(self._files.last() + 1, wall_ns // self._unit_ns)
+        good = upcoming <= hold.ceiling and hold.is_of(self._host.name, self._host.clock.boot_ns())
+        return not good or self._files.must_sync(wall_ns)
 
     def _permit(self, nonce: int, boot_ns: int) -> None:
         hold = self._lease.read()
@@ -365,8 +357,11 @@ class HostedLane:
         stamped = {**state, EPOCH: self._lease.read().epoch}
         self._files.write_key(fingerprint, stamped)
         self._changed[KEY + fingerprint] = json.dumps(stamped)
-        if not self.renew():
-            raise self._fenced()
+        try:
+            if not self.renew():
+                raise self._fenced()
+        except Unavailable as error:
+            raise NotDurable(f"the key's state stands on this host alone: {error}") from error
 
     def view(self, wall_ns: int) -> LaneView:
         """See ``port.LaneStore``."""
@@ -392,5 +387,6 @@ class HostedLane:
     def after_fork(self) -> None:
         """See ``port.LaneStore``."""
         self._start()
+        self._changed = {}  # they are the parent's to give
         self._files.after_fork()
         self._lease.after_fork()
