@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sealane.errors import SettingsError
-from sealane.store.memory import MemoryStore
 from sealane.store.engine import Engine
+from sealane.store.memory import MemoryStore
 from sealane.store.port import Store
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
