@@ -10,7 +10,7 @@ from typing import Any
 
 import worker
 
-import sealane.store.postgres.engine  # noqa: F401 - what takes long to import is there before the first fork
+import sealane.store.postgres.engine
 import sealane.store.redis.engine  # noqa: F401
 from sealane import Kraken
 from sealane.errors import SealaneError

@@ -16,7 +16,7 @@ from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill
 LONG = bool(os.environ.get("SEALANE_SOAK"))
-KILLS, ENGINE_KILLS, ZOMBIES, DEPLOYS = (150, 25, 25, 100) if LONG else (4, 1, 2, 2)
+KILLS, ENGINE_KILLS, ZOMBIES, DEPLOYS = (150, 25, 25, 100) if LONG else (2, 1, 1, 1)
 
 
 @pytest.fixture(scope="module", params=["redis", "postgres"])
@@ -27,17 +27,8 @@ def engine(request, tmp_path_factory) -> Iterator[Running]:
 
 @pytest.fixture
 def hosts(kraken: Simulator, engine: Running, tmp_path: Path) -> Iterator[Scene]:
-    forget(engine)
     with scene(kraken, tmp_path, engine) as made:
         yield made
-
-
-def forget(engine: Running) -> None:
-    """Each test has a lane and orders of its own."""
-    if engine.url.startswith("redis"):
-        engine.server.say("FLUSHALL")
-    else:
-        engine.server.sql("TRUNCATE sealane.lanes, sealane.intents CASCADE")
 
 
 def test_hosts_are_killed_with_orders_under_way(hosts: Scene) -> None:
@@ -83,7 +74,7 @@ def test_stopped_hosts_that_go_on_send_nothing_stale(hosts: Scene) -> None:
         zombie.await_begun()
         hosts.stop(zombie)
         other.catch_up()
-        other.await_ended(4)
+        other.await_ended(2)
         hosts.go_on(zombie)
         zombie.await_ended(2)
     hosts.end_all()

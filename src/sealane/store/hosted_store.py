@@ -23,7 +23,7 @@ class HostedStore:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
         self._files, self._clock = files, clock or HostClock()
-        self._intents = EngineIntents(engine, files.intents())
+        self._intents = EngineIntents(engine, files.intents(), clock)
         self._parts: tuple[Host, Keeper] | None = None
         _stores.add(self)
 
