@@ -189,7 +189,7 @@ class Scene:
     # --- the judge ------------------------------------------------------------------------------------------------
 
     def judge(self) -> Counter[str]:
-        """Nothing doubled, lost, or refused without a death or a fence that explains it; how many ended in which way."""
+        """Nothing doubled, lost, or refused without a death or a fence to explain it; how many ended in which way."""
         if self.running.engine.unsettled_intents():  # whoever calls next finishes what the dead left
             self.start("judge", reads=True)
             self.await_settled()
