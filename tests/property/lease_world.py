@@ -379,9 +379,7 @@ class World:
 
     def drawn(self, process: Process, nonce: int, wall_ns: int) -> None:
         looked_ns = self.stage.current.looked_ns
-        self.judge.drawn(
-            process.box.name, nonce, now_ns=self.stage.now_ns, looked_ns=looked_ns, wall_ns=wall_ns
-        )
+        self.judge.drawn(process.box.name, nonce, now_ns=self.stage.now_ns, looked_ns=looked_ns, wall_ns=wall_ns)
         self.look()
 
     def look(self) -> None:
@@ -391,7 +389,9 @@ class World:
 
     def send(self, process: Process, message: Message) -> None:
         self.look()
-        self.judge.note(f"{process.name} sends {message.order or 'a harmless call'} of {message.key} as {message.nonce}")
+        self.judge.note(
+            f"{process.name} sends {message.order or 'a harmless call'} of {message.key} as {message.nonce}"
+        )
         self.judge.sent(message)
         sender = self.stage.current
         delay_ns = self.faults.message_delay_ns()

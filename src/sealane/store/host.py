@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sealane.store.disk import Disk, write_all
 from sealane.store.engine import Engine
@@ -20,6 +21,10 @@ from sealane.store.nonce_file import not_durable
 ID_BYTES = 16
 NAME_CHARS = 20
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+if TYPE_CHECKING:
+    from sealane.store.hosted import HostedLane
 
 
 class HostClock:
@@ -47,10 +52,11 @@ class Clock(Protocol):
 
 
 class Host:
-    """This host towards an engine: its name, its process, its clocks."""
+    """This host towards an engine: its name, its process, its clocks, and who is told of a lane that came into use."""
 
     def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
+        self.tend: Callable[[HostedLane], None] = lambda lane: None
 
     def hands(self) -> Executor:
         """What hands one lane over in the background."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import secrets
+import weakref
 
 from sealane.store.engine import Engine
 from sealane.store.engine_intents import EngineIntents
@@ -21,15 +23,18 @@ class HostedStore:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
         self._files, self._clock = files, clock or HostClock()
-        self._intents = EngineIntents(engine, files.intents())
+        self._intents = EngineIntents(engine, files.intents(), clock)
         self._parts: tuple[Host, Keeper] | None = None
+        _stores.add(self)
 
     def _made(self) -> tuple[Host, Keeper]:
         """The host and its keeper; nothing is touched on disk before the first lane."""
         if self._parts is None:
-            host = Host(host_name(self._files.disk, self._files.folder), secrets.token_hex(6), self.engine, self._clock)
-            self._parts = host, Keeper(host, self._intents)
-            atexit.register(self._parts[1].let_go)
+            host = Host(host_name(self._files.disk, self._files.folder), _token(), self.engine, self._clock)
+            keeper = Keeper(host, self._intents)
+            host.tend = keeper.keep
+            self._parts = host, keeper
+            atexit.register(keeper.let_go)
         return self._parts
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:
@@ -43,3 +48,26 @@ class HostedStore:
     def intents(self) -> EngineIntents:
         """See ``port.Store``."""
         return self._intents
+
+    def after_fork(self) -> None:
+        """In a forked child: another process of the same host, with connections of its own."""
+        self.engine.after_fork()
+        if self._parts is not None:
+            host, keeper = self._parts
+            host.process = _token()
+            keeper.after_fork()
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
+_stores: weakref.WeakSet[HostedStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in tuple(_stores):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
