@@ -70,9 +70,8 @@ class LaneDocuments:
         """Make a step with the documents that the engine does not have yet; they are forgotten once it has them."""
         since_ns, untold = self._clock.wall_ns(), set(self._untold)
         documents = {KEY + name: json.dumps(dict(self._files.read_key(name))) for name in untold}
-        documents |= {
-            RATES + name: json.dumps(travelling(self._files.rates(name))) for name in self._accounts(since_ns)
-        }
+        for account in self._accounts(since_ns):
+            documents[RATES + account] = json.dumps(travelling(self._files.rates(account)))
         if hold.fence_epoch:
             documents[FENCE] = json.dumps(hold.fence_epoch)
         answer = step(documents)
