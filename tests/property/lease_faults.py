@@ -78,8 +78,8 @@ class Faults:
         if self.stage.now_ns < self.away_until_ns:
             self.stage.sleep(self.rng.choice((MS, ENGINE_LIMIT_NS)))
             raise Unavailable("the engine cannot be reached")
-        if self._happens("late requests", 0.05):
-            self.stage.at(self.stage.now_ns + self.rng.randint(MS, 8 * S), step)
+        if self._happens("late requests", 0.15):
+            self.stage.at(self.stage.now_ns + self.rng.randint(MS, self.rng.choice((100 * MS, S, 8 * S))), step)
             self.stage.sleep(self.rng.choice((MS, ENGINE_LIMIT_NS)))
             raise Unavailable("the engine did not answer")
         answer = step()

@@ -15,7 +15,9 @@ What is promised, and in which class of faults:
    BEHIND or FORWARD.
 6. Between an unclean change, by the engine's own log or because of LOSS, and a key's next write lies a harmless call
    that was accepted; unless AGAIN.
-7. Once all faults are over, every process has its turn within ``SERVED_WITHIN_NS``.
+7. A write whose sender heard no answer is followed by a harmless call that was accepted, before the next write on its
+   key; unless AGAIN.
+8. Once all faults are over, every process has its turn within ``SERVED_WITHIN_NS``.
 
 Whatever machines' clocks do excuses nothing, nor does an engine's clock that steps back, alone.
 """
@@ -46,6 +48,7 @@ class Message:
     """The order that it places, "" for a harmless call."""
     sent_ns: int
     awaited: bool = True
+    told: bool = False
     accepted: bool | None = None
 
 
@@ -75,6 +78,7 @@ class Judge:
         self._peaks: list[int] = []
         self._own: dict[str, int] = {}
         self._accepted: dict[str, int] = {}
+        self._last_sent: dict[str, Message] = {}
         self._last_write: dict[str, Message] = {}
         self._holder, self._highest_epoch = ("", 0), 0
         self._let_go, self._forgetful, self._after_loss = True, False, False
@@ -152,6 +156,12 @@ class Judge:
             change is None or message.key in change.fenced or AGAIN in self.excuses,
             f"{message.host} wrote to {message.key} in epoch {message.epoch}, not fenced since {change}",
         )
+        before = self._last_sent.get(message.key)
+        self.require(
+            before is None or before.told or before.epoch > message.epoch or AGAIN in self.excuses,
+            f"{message.host} wrote to {message.key}, where {before.order if before else ''} is in doubt",
+        )
+        self._last_sent[message.key] = message
 
     def arrived(self, message: Message, *, good: bool) -> bool:
         """Kraken's rule; ``good``: the sender waits in its turn, and its lease is good by its clock."""
@@ -169,6 +179,9 @@ class Judge:
 
     def _execute(self, message: Message) -> None:
         if not message.order:
+            before = self._last_sent.get(message.key)
+            if before is not None and before.nonce < message.nonce:
+                del self._last_sent[message.key]
             for change in self._uncleans:
                 if change.epoch <= message.epoch:
                     change.fenced.add(message.key)
