@@ -18,7 +18,18 @@ from sealane.testing.sim_volume import SimVolume
 
 LANE, LEASE_MS, S = "kraken_key_00000000000000aa", 3_000, 10**9
 LEASE_NS = LEASE_MS * 10**6
-HAND_OVERS = 100_000 if os.environ.get("SEALANE_SOAK") else 3_000
+HAND_OVERS = 100_000 if os.environ.get("SEALANE_SOAK") else 2_000
+
+
+class SteppedEngine(TableEngine):
+    """Whoever waits lets time pass."""
+
+    def __init__(self, clock):
+        super().__init__(lambda: clock.wall_ns() // 10**6, lease_ms=LEASE_MS)
+        self.clock = clock
+
+    def await_turn(self, lane, host, limit_s):
+        self.clock.advance(limit_s)
 
 
 class Scene:
@@ -26,15 +37,15 @@ class Scene:
 
     def __init__(self):
         self.clock = FakeClock()
-        self.engine = TableEngine(lambda: self.clock.wall_ns() // 10**6, lease_ms=LEASE_MS)
+        self.engine = SteppedEngine(self.clock)
         self.engine.has_known(LANE)
         self.volumes = {}
 
-    def lane(self, host, process="1", engine=None):
+    def lane(self, host, process="1"):
         volume = self.volumes.setdefault(host, SimVolume(self.clock.wall_ns))
         disk, folder = SimDisk(volume), Path("/data")
         files = FileStore(folder, disk=disk).lane(LANE)
-        made = Host(host, f"{host}{process}", engine or self.engine, self.clock)
+        made = Host(host, f"{host}{process}", self.engine, self.clock)
         return HostedLane(files, LeaseFile(disk, folder / f"{LANE}.lease"), made, 1)
 
     def draw(self, lane):
@@ -69,9 +80,9 @@ def test_after_many_hand_overs_the_nonce_is_within_one_lease_of_the_clock(scene)
     assert abs(last - scene.clock.wall_ns()) < LEASE_NS
 
 
-def test_after_a_hundred_thousand_decisions_it_is_as_well():
+def test_after_ten_times_as_many_decisions_it_is_as_well():
     record, last, now_ns = lease.Record("e", 0, clean=True), 0, 1_800_000_000 * S
-    for number in range(100_000):
+    for number in range(10 * HAND_OVERS):
         now_ns += 50_000
         engine = lease.Engine("e", now_ns // 10**6, LEASE_MS)
         host = "ab"[number % 2]
@@ -189,20 +200,20 @@ def enter_at_once(scene, lane):
     assert scene.clock.wall_ns() == before_ns
 
 
-class Late(TableEngine):
+class Late(SteppedEngine):
     """One release is heard only when it is told to be."""
 
     late = None
 
     def release(self, *given):
         if self.late is None:
-            self.late = lambda: TableEngine.release(self, *given)
+            self.late = lambda: SteppedEngine.release(self, *given)
             raise Unavailable("no answer")
         return super().release(*given)
 
 
 def test_an_epoch_that_the_engine_may_still_take_back_is_not_used_again(scene):
-    scene.engine = Late(lambda: scene.clock.wall_ns() // 10**6, lease_ms=LEASE_MS)
+    scene.engine = Late(scene.clock)
     scene.engine.has_known(LANE)
     ours = scene.lane("a")
     enter(ours)

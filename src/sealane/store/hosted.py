@@ -192,6 +192,8 @@ class HostedLane:
 
     def raise_floor(self, floor: int) -> int:
         """See ``port.LaneStore``. The engine hears of it first, so that who comes after a death starts above."""
+        if self._turn_epoch and floor:
+            self.check()
         if floor:
             self._leased(at_least=floor)
             if self._turn_epoch:
