@@ -158,10 +158,18 @@ class Judge:
         )
         before = self._last_sent.get(message.key)
         self.require(
-            before is None or before.told or before.epoch > message.epoch or AGAIN in self.excuses,
+            before is None
+            or before.told
+            or before.epoch > message.epoch
+            or AGAIN in self.excuses
+            or self._is_dead(before),
             f"{message.host} wrote to {message.key}, where {before.order if before else ''} is in doubt",
         )
         self._last_sent[message.key] = message
+
+    def _is_dead(self, message: Message) -> bool:
+        """A later one was accepted: whatever became of it, nothing does any more."""
+        return message.nonce < self._accepted.get(message.key, 0)
 
     def arrived(self, message: Message, *, good: bool) -> bool:
         """Kraken's rule; ``good``: the sender waits in its turn, and its lease is good by its clock."""
