@@ -1,7 +1,7 @@
 """Thousands of histories of leased lanes: skewed and stepping clocks, machines and processes that stop, die, boot anew
 or are cloned, and an engine that is away, late, forgetful or elsewhere in time. See ``lease_judge`` for the promises.
 
-SEALANE_SEED=n plays one history alone and tells its story; SEALANE_SOAK=1 plays twenty thousand. The broken products
+SEALANE_SEED=n plays one history alone; SEALANE_SOAK=1 plays twenty thousand. The broken products
 below are there to show that the judge would find one that is broken.
 """
 
@@ -20,7 +20,7 @@ from sealane.core import hold, lease
 from sealane.store import hosted
 from sealane.store.hosted import HostedLane
 
-HISTORIES = 20_000 if os.environ.get("SEALANE_SOAK") else 1_200
+HISTORIES = 20_000 if os.environ.get("SEALANE_SOAK") else 1_500
 ONE_SEED = os.environ.get("SEALANE_SEED")
 CHECKED = 300
 """Histories in which a broken product has to be found."""
