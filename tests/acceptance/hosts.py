@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -44,6 +45,7 @@ class Running:
     server: Any
 
     def kill(self) -> None:
+        self.server.signal(signal.SIGSTOP)  # so that nobody is born while the others are killed
         self.server.kill()
 
     def start(self) -> None:
