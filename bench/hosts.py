@@ -209,7 +209,7 @@ def _handed_over(folder: Path) -> list[Figure]:
     lanes = [_lane(engine, folder / name) for name in "ab"]
     for lane in lanes:
         lane.take_lease()
-        lane.release()
+        lane.let_go()
     began, last = time.monotonic(), 0
     for number in count():
         if number == HAND_OVERS:
@@ -235,5 +235,5 @@ def _used_once(lane: HostedLane) -> int:
     lane.wait_enter()
     nonce = lane.draw(SYSTEM_CLOCK.wall_ns(), SYSTEM_CLOCK.boot_ns())
     lane.leave()
-    lane.release()
+    lane.let_go()
     return nonce
