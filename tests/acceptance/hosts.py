@@ -27,8 +27,8 @@ sys.path.append(str(Path(__file__).parents[1] / "engines"))
 import postgres_server
 import redis_server
 
-LEASE_MS = 1_000
-BEAT_SPAN_MS = 1_500
+LEASE_MS = 600
+BEAT_SPAN_MS = 900
 NS_PER_MS = 1_000_000
 SETTLED_S = 30.0
 NO_ORDER = ("NotPlaced", "NotDurable", "Unavailable", "Fenced", "read")
