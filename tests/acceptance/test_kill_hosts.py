@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import Running, Scene, running, scene
 
+from hosts import Running, Scene, running, scene
 from sealane.simulator import Simulator
 
 pytestmark = pytest.mark.kill

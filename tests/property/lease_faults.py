@@ -4,15 +4,28 @@ with and without what it excludes; see ``lease_judge``."""
 import copy
 
 from lease_judge import FORWARD
-from lease_world import LEASE_MS, MS, Process, S
+from lease_world import MS, Process, S
 
 from sealane.errors import Unavailable
 from sealane.testing import Killed
 
 ENGINE_LIMIT_NS = 5 * S
 KINDS = (
-    "pauses", "deaths", "reboots", "clones", "unreachable", "answers lost", "late requests", "hints lost",
-    "messages late", "wall steps", "engine restarts", "engine back", "engine forward", "engine empty", "engine rolled back",
+    "pauses",
+    "deaths",
+    "reboots",
+    "clones",
+    "unreachable",
+    "answers lost",
+    "late requests",
+    "hints lost",
+    "messages late",
+    "wall steps",
+    "engine restarts",
+    "engine back",
+    "engine forward",
+    "engine empty",
+    "engine rolled back",
 )
 
 
@@ -40,7 +53,9 @@ class Faults:
         """A process read a clock, or is about to send: it may be stopped here, or die."""
         if self._happens("pauses", 0.02):
             process.stopped_until_ns = self.stage.now_ns + self.rng.randint(100 * MS, 9 * S)
-            self.world.judge.note(f"{process.name} is stopped for {(process.stopped_until_ns - self.stage.now_ns) // MS} ms")
+            self.world.judge.note(
+                f"{process.name} is stopped for {(process.stopped_until_ns - self.stage.now_ns) // MS} ms"
+            )
             self.stage.sleep(1)
         elif self._happens("deaths", 0.01):
             self.stage.at(self.stage.now_ns + self.rng.randint(10 * MS, 3 * S), lambda: self._again(process.box))
@@ -95,9 +110,15 @@ class Faults:
     def plan(self, until_ns: int) -> None:
         """Put what happens from outside into the stage's book."""
         happenings = {
-            "reboots": self._reboot, "clones": self._clone, "unreachable": self._unreachable,
-            "wall steps": self._wall_step, "engine restarts": self._restart, "engine back": self._back,
-            "engine forward": self._forward, "engine empty": self._empty, "engine rolled back": self._roll_back,
+            "reboots": self._reboot,
+            "clones": self._clone,
+            "unreachable": self._unreachable,
+            "wall steps": self._wall_step,
+            "engine restarts": self._restart,
+            "engine back": self._back,
+            "engine forward": self._forward,
+            "engine empty": self._empty,
+            "engine rolled back": self._roll_back,
         }
         for kind in KINDS:
             if kind in self.kinds and kind in happenings:

@@ -15,7 +15,7 @@ from lease_judge import Judge, Message
 from lockstep import Stage, StageEvent, StageLock
 
 from sealane.core.hold import Hold
-from sealane.errors import Fenced, SealaneError, Unavailable
+from sealane.errors import Fenced, NotDurable, SealaneError, Unavailable
 from sealane.store.file import FileStore
 from sealane.store.host import Host
 from sealane.store.hosted import HostedLane
@@ -147,8 +147,7 @@ class Process:
             with contextlib.suppress(Killed):
                 work()
 
-        actor = self.stage.start(self, living)
-        return actor
+        return self.stage.start(self, living)
 
     def kill(self) -> None:
         self.alive = False
@@ -215,7 +214,7 @@ class Process:
                     self._draw()
                 else:
                     self._turn(self.rng.choice(KEYS))
-            except (Fenced, Unavailable) as error:
+            except (Fenced, Unavailable, NotDurable) as error:
                 self.world.judge.note(f"{self.name}: {type(error).__name__}: {str(error)[:60]}")
 
     def _draw(self) -> int:
@@ -379,9 +378,7 @@ class World:
 
     def drawn(self, process: Process, nonce: int, wall_ns: int) -> None:
         looked_ns = self.stage.current.looked_ns
-        self.judge.drawn(
-            process.box.name, nonce, now_ns=self.stage.now_ns, looked_ns=looked_ns, wall_ns=wall_ns
-        )
+        self.judge.drawn(process.box.name, nonce, now_ns=self.stage.now_ns, looked_ns=looked_ns, wall_ns=wall_ns)
         self.look()
 
     def look(self) -> None:
@@ -391,7 +388,9 @@ class World:
 
     def send(self, process: Process, message: Message) -> None:
         self.look()
-        self.judge.note(f"{process.name} sends {message.order or 'a harmless call'} of {message.key} as {message.nonce}")
+        self.judge.note(
+            f"{process.name} sends {message.order or 'a harmless call'} of {message.key} as {message.nonce}"
+        )
         self.judge.sent(message)
         sender = self.stage.current
         delay_ns = self.faults.message_delay_ns()

@@ -9,6 +9,7 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from typing import ClassVar
 
 from sealane.testing import Killed
 
@@ -19,7 +20,7 @@ POLL_NS = 20_000_000
 class Worker(threading.Thread):
     """A thread that plays one actor after the other."""
 
-    idle: list["Worker"] = []
+    idle: ClassVar[list["Worker"]] = []
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

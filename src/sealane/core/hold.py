@@ -30,7 +30,7 @@ class Hold:
         ceiling: no nonce goes above it before it is raised at the engine.
         fence_epoch: keys that were not fenced in or after this epoch are fenced before their next write.
         user: the process that used the lane last; it renews, and lets go.
-        let_go: the last epoch that the engine was asked to take back. It may hear of that late, so it is not used again.
+        let_go: the last epoch that the engine was asked to take back; as it may hear late, it is not used again.
     """
 
     epoch: int = 0

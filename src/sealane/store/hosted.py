@@ -19,18 +19,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
-from sealane.core.lease import NS_PER_MS, Grant, Lost, Wait
-from sealane.core.travel import taken_over, travelling
+from sealane.core.lease import NS_PER_MS, Grant, Wait
 from sealane.errors import Fenced, NotDurable, SealaneError, Unavailable
 from sealane.store.engine import Documents
 from sealane.store.file import FileLane
-from sealane.store.floors import GLOBAL_LANE
 from sealane.store.host import Host
+from sealane.store.lane_documents import EPOCH, FENCE, LaneDocuments, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneView
 
@@ -40,10 +38,7 @@ ENGINE_PAUSE_S = 0.25
 HANDING_OVER_MAX_S = 30.0
 TURN_MAX_S = 300.0
 """A turn held for longer makes no progress: its lease is not renewed."""
-WRITTEN_SLACK_S = 1.0
-KEY, RATES, FENCE, EPOCH = "key ", "rates ", "fence", "epoch"
 
-T = TypeVar("T")
 logger = logging.getLogger("sealane.store")
 
 
@@ -58,9 +53,8 @@ class HostedLane:
         self.name = files.name
         self._files, self._lease, self._host, self._unit_ns = files, lease, host, unit_ns
         files.nonces.permit = self._permit
-        self._untold: set[str] = set()
-        self._given_ns = 0
-        self._mine: set[str] = set()
+        self._documents = LaneDocuments(files, host.clock)
+        self.revise_rates = self._documents.revise_rates
         self.reserve = files.reserve
         self.confirm_clock, self.clock_doubted = files.confirm_clock, files.clock_doubted
         self.read_turn, self.write_turn = files.read_turn, files.write_turn
@@ -216,7 +210,8 @@ class HostedLane:
             hold, now_ns = self._lease.read(), self._host.clock.boot_ns()
             if hold.is_of(self._host.name, now_ns) and at_least <= hold.ceiling:
                 return hold
-            started_ns = now_ns
+            self._host.tend(self)
+            started_ns = self._used_ns = now_ns
             while True:
                 try:
                     granted = self._ask(at_least)
@@ -278,25 +273,12 @@ class HostedLane:
             floor = before.ceiling + self._host.engine.lease_ms * NS_PER_MS // self._unit_ns
         if floor:
             self._files.raise_floor(floor)
-        for name, text in documents.items():
-            if name.startswith(KEY):
-                self._take_key(name.removeprefix(KEY), json.loads(text), grant.epoch)
-            elif name.startswith(RATES):
-                self._merge_rates(name.removeprefix(RATES), json.loads(text))
-
-    def _take_key(self, fingerprint: str, theirs: Mapping[str, object], epoch: int) -> None:
-        """Ours stands where it is as new: it may not have reached the engine."""
-        ours = _epoch(self._files.read_key(fingerprint))
-        if not _epoch(theirs) <= ours <= epoch:
-            self._files.write_key(fingerprint, theirs)
-
-    def _merge_rates(self, account: str, theirs: Mapping[str, object]) -> None:
-        self._files.revise_rates(account, lambda ours: (taken_over(theirs, ours), None))
+        self._documents.take(documents, grant.epoch)
 
     def _renewed(self, hold: Hold, limit: int) -> Hold | None:
         """Lease lock held: make it last; None where it is over, which is noted."""
         asked_ns = self._host.clock.boot_ns()
-        answer = self._giving(
+        answer = self._documents.giving(
             hold, lambda documents: self._host.engine.renew(self.name, self._host.name, hold.epoch, limit, documents)
         )
         if isinstance(answer, Grant):
@@ -304,32 +286,6 @@ class HostedLane:
         logger.warning("lane %s is %s's now (epoch %d)", self.name, answer.holder or "nobody", answer.epoch)
         self._lease.write(hold.ended())
         return None
-
-    def _giving(self, hold: Hold, step: Callable[[Documents], T]) -> T:
-        """Make a step with the documents that the engine does not have yet; they are forgotten once it has them."""
-        since_ns, untold = self._host.clock.wall_ns(), set(self._untold)
-        documents = {KEY + name: json.dumps(dict(self._files.read_key(name))) for name in untold}
-        documents |= {
-            RATES + name: json.dumps(travelling(self._files.rates(name))) for name in self._accounts(since_ns)
-        }
-        if hold.fence_epoch:
-            documents[FENCE] = json.dumps(hold.fence_epoch)
-        answer = step(documents)
-        if not isinstance(answer, Lost):
-            self._given_ns = since_ns
-            self._untold -= untold
-        return answer
-
-    def _accounts(self, wall_ns: int) -> Iterable[str]:
-        """Whose counters may have changed: on the lane of all accounts, any that this host's processes wrote to."""
-        if self.name != GLOBAL_LANE:
-            return tuple(self._mine)
-        return self._files.accounts(wall_ns, (wall_ns - self._given_ns) / 1e9 + WRITTEN_SLACK_S)
-
-    def revise_rates(self, account: str, change: Callable[[Mapping[str, object]], tuple[Mapping[str, object], T]]) -> T:
-        """See ``port.LaneStore``. What changed travels with the next renewal."""
-        self._mine.add(account)
-        return self._files.revise_rates(account, change)
 
     def renew(self) -> bool:
         """In the background: make the lease last; False where it is over."""
@@ -355,7 +311,7 @@ class HostedLane:
 
     def _give_back(self, hold: Hold, last: int) -> None:
         engine, host = self._host.engine, self._host.name
-        self._giving(hold, lambda documents: engine.release(self.name, host, hold.let_go, last, documents))
+        self._documents.giving(hold, lambda documents: engine.release(self.name, host, hold.let_go, last, documents))
 
     def _release_if_idle(self) -> None:
         """Let the lease go where nobody of this host has the turn, or is about to in this process."""
@@ -385,7 +341,7 @@ class HostedLane:
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``. A key that was not fenced since an unclean change shows that this is due."""
         state = dict(self._files.read_key(fingerprint))
-        hold, written = self._lease.known if self._turn_epoch else self._lease.read(), _epoch(state)
+        written, hold = written_in(state), self._lease.known if self._turn_epoch else self._lease.read()
         if written < hold.fence_epoch or written > hold.epoch > 0:  # later than now: of an engine that lost its place
             state["fence_due"] = True
         state.pop(EPOCH, None)
@@ -397,7 +353,7 @@ class HostedLane:
             self.check()
         stamped = {**state, EPOCH: self._lease.read().epoch}
         self._files.write_key(fingerprint, stamped)
-        self._untold.add(fingerprint)
+        self._documents.changed(fingerprint)
         try:
             if not self.renew():
                 raise self._fenced()
@@ -425,12 +381,6 @@ class HostedLane:
     def after_fork(self) -> None:
         """See ``port.LaneStore``."""
         self._start()
-        self._untold = set()  # they are the parent's to give
+        self._documents.after_fork()
         self._files.after_fork()
         self._lease.after_fork()
-
-
-def _epoch(state: Mapping[str, object]) -> int:
-    """In which epoch a key's state was written."""
-    epoch = state.get(EPOCH, 0)
-    return epoch if isinstance(epoch, int) else 0

@@ -35,7 +35,7 @@ class LeaseFile:
         self._opening = threading.Lock()
 
     def read(self) -> Hold:
-        """The record as it stands; ``known`` is what the last reader found."""
+        """The record as it stands; ``known`` is what this process read or wrote last."""
         try:
             raw = self._disk.read(self._opened(), 2 * SLOT, 0)
         except OSError as error:
@@ -50,6 +50,7 @@ class LeaseFile:
         try:
             self.read()
             self._sequence = write_slots(self._disk, self._opened(), hold.stored(), self._sequence, SLOT)
+            self.known = hold
         except OSError as error:
             raise not_durable(error, self._path) from error
 
