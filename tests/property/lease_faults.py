@@ -3,7 +3,7 @@ with and without what it excludes; see ``lease_judge``."""
 
 import copy
 
-from lease_judge import FORWARD
+from lease_judge import FORWARD, Broken
 from lease_world import MS, Process, S
 
 from sealane.errors import Unavailable
@@ -78,8 +78,8 @@ class Faults:
         if self.stage.now_ns < self.away_until_ns:
             self.stage.sleep(self.rng.choice((MS, ENGINE_LIMIT_NS)))
             raise Unavailable("the engine cannot be reached")
-        if self._happens("late requests", 0.05):
-            self.stage.at(self.stage.now_ns + self.rng.randint(MS, 8 * S), step)
+        if self._happens("late requests", 0.15):
+            self.stage.at(self.stage.now_ns + self.rng.randint(MS, self.rng.choice((100 * MS, S, 8 * S))), step)
             self.stage.sleep(self.rng.choice((MS, ENGINE_LIMIT_NS)))
             raise Unavailable("the engine did not answer")
         answer = step()
@@ -212,8 +212,8 @@ def play(seed: int, among=KINDS):
         stage.play(calm_ns + SERVED_WITHIN_NS, all_served)
         waiting = [process.name for box in world.boxes for process in box.processes if process.served_ns <= calm_ns]
         world.judge.require(not waiting, f"{waiting} had no turn within {SERVED_WITHIN_NS // S} s after all faults")
-    except AssertionError as error:
-        error.world = world
+    except Broken as error:
+        error.story = world.judge.log
         raise
     finally:
         stage.close()

@@ -9,13 +9,17 @@ What is promised, and in which class of faults:
 3. A nonce is above all that were issued on the lane before its process last read the time since boot; unless BEHIND, or
    the engine's clock stepped forward (FORWARD).
 4. No two machines have a lease that is good by their own clocks, and no write is executed after one of a later epoch
-   on its key; unless FORWARD, and for the writes LOSS, after which epochs may begin again.
+   on its key; unless FORWARD, and for the writes AGAIN: the engine lost steps and its clock is behind, so that it gave
+   an epoch that is not above all before.
 5. A nonce is refused only where its sender's lease was over when it arrived, or its sender had given it up; unless
    BEHIND or FORWARD.
-6. Always: between an unclean change, by the engine's own log or because of LOSS, and a key's next write lies a harmless
-   call that was accepted.
+6. Between an unclean change, by the engine's own log or because of LOSS, and a key's next write lies a harmless call
+   that was accepted; unless AGAIN.
+7. A write whose sender heard no answer is followed by a harmless call that was accepted, before the next write on its
+   key; unless AGAIN.
+8. Once all faults are over, every process has its turn within ``SERVED_WITHIN_NS``.
 
-Whatever the clocks of machines do, and an engine's clock that steps back, excuses nothing.
+Whatever machines' clocks do excuses nothing, nor does an engine's clock that steps back, alone.
 """
 
 import bisect
@@ -24,7 +28,8 @@ from dataclasses import dataclass, field
 
 from sealane.testing.clock import START_NS
 
-FORWARD, LOSS, BEHIND = "engine clock forward", "engine lost steps", "a clock behind after a loss"
+FORWARD, LOSS = "engine clock forward", "engine lost steps"
+BEHIND, AGAIN = "a clock behind after a loss", "epochs again after a loss"
 
 
 class Broken(AssertionError):
@@ -43,6 +48,7 @@ class Message:
     """The order that it places, "" for a harmless call."""
     sent_ns: int
     awaited: bool = True
+    told: bool = False
     accepted: bool | None = None
 
 
@@ -64,6 +70,7 @@ class Judge:
     issued: dict[int, str] = field(default_factory=dict)
     refused: int = 0
     handed_over: int = 0
+    unclean: int = 0
     executed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,8 +78,9 @@ class Judge:
         self._peaks: list[int] = []
         self._own: dict[str, int] = {}
         self._accepted: dict[str, int] = {}
+        self._last_sent: dict[str, Message] = {}
         self._last_write: dict[str, Message] = {}
-        self._holder = ("", 0)
+        self._holder, self._highest_epoch = ("", 0), 0
         self._let_go, self._forgetful, self._after_loss = True, False, False
         self._uncleans: list[Change] = []
 
@@ -93,8 +101,12 @@ class Judge:
             return
         if not self._let_go or self._forgetful:
             self._uncleans.append(Change(epoch))
+            self.unclean += 1
         self.handed_over += 1
         self.note(f"{host} holds the lane in epoch {epoch}{'' if self._let_go else ', uncleanly'}")
+        if LOSS in self.excuses and epoch <= self._highest_epoch:
+            self.excuses.add(AGAIN)
+        self._highest_epoch = max(self._highest_epoch, epoch)
         self._holder, self._let_go = (host, epoch), False
         self._after_loss, self._forgetful = self._after_loss or self._forgetful, False
 
@@ -141,9 +153,15 @@ class Judge:
             return
         change = next((each for each in reversed(self._uncleans) if each.epoch <= message.epoch), None)
         self.require(
-            change is None or message.key in change.fenced,
+            change is None or message.key in change.fenced or AGAIN in self.excuses,
             f"{message.host} wrote to {message.key} in epoch {message.epoch}, not fenced since {change}",
         )
+        before = self._last_sent.get(message.key)
+        self.require(
+            before is None or before.told or before.epoch > message.epoch or AGAIN in self.excuses,
+            f"{message.host} wrote to {message.key}, where {before.order if before else ''} is in doubt",
+        )
+        self._last_sent[message.key] = message
 
     def arrived(self, message: Message, *, good: bool) -> bool:
         """Kraken's rule; ``good``: the sender waits in its turn, and its lease is good by its clock."""
@@ -161,12 +179,15 @@ class Judge:
 
     def _execute(self, message: Message) -> None:
         if not message.order:
+            before = self._last_sent.get(message.key)
+            if before is not None and before.nonce < message.nonce:
+                del self._last_sent[message.key]
             for change in self._uncleans:
                 if change.epoch <= message.epoch:
                     change.fenced.add(message.key)
             return
         before = self._last_write.get(message.key)
-        if before is not None and not self.excuses:
+        if before is not None and not {FORWARD, BEHIND, AGAIN} & self.excuses:
             self.require(
                 message.epoch >= before.epoch,
                 f"a write of {message.host} in epoch {message.epoch} was executed after one in {before.epoch}",

@@ -405,4 +405,5 @@ class World:
         if not (message.awaited and process.alive) or self.faults.loses_answer():
             message.accepted = None
         elif not sender.over:
+            message.told = True
             self.stage.wake(sender)

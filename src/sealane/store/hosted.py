@@ -142,7 +142,7 @@ class HostedLane:
 
     def _hand_over(self) -> None:
         try:
-            self._release()
+            self.release()
         except SealaneError as error:
             logger.warning("lane %s could not be handed over, and runs out instead: %s", self.name, error)
         finally:
@@ -234,7 +234,8 @@ class HostedLane:
             engine.await_turn(self.name, self._host.name, answer.again_ms / 1_000)
             return None
         if answer.epoch == hold.let_go:
-            self._give_back(hold, self._files.last())
+            due = hold.fence_epoch if answer.clean else answer.epoch + 1
+            self._give_back(replace(hold, fence_epoch=due), self._files.last())
             return None
         self._take_over(hold, answer, documents)
         return self._keep(hold, answer, asked_ns, documents)
@@ -294,7 +295,7 @@ class HostedLane:
             good = hold.is_of(self._host.name, self._host.clock.boot_ns())
             return good and self._renewed(hold, self._ceiling(0)) is not None
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Turn held: let the lease go cleanly; nothing happens where it is not held."""
         with self._lease.locked():
             hold = self._lease.read()
