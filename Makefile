@@ -44,7 +44,7 @@ bench: setup  ## measure against bare loops and other clients; table on the term
 orders: setup  ## 10,000 orders under every fault and kill -9, through Sealane, ccxt and krakenex; the exchange's book judges
 	@$(RUN)/python -m bench.orders
 
-hosts: setup  ## several hosts over Redis and PostgreSQL: hosts and engines killed, stopped, deployed, hundreds of times, orders under way
+hosts: setup  ## hosts and engines killed, stopped and deployed hundreds of times with orders under way, and what hand-overs cost
 	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/acceptance/test_kill_hosts.py
 	@$(RUN)/python -m bench hosts
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from crew import Crew, Gone, Worker, environment
 from judge import Death, judge
 
@@ -62,7 +63,10 @@ def running(kind: str, folder: Path, lease_ms: int = LEASE_MS) -> Iterator[Runni
             yield Running(url, engine, server)
             engine.close()
         return
-    server = postgres_server.Server(postgres_server.within_reach(next(iter(postgres_server.BINARIES.values()))))
+    binaries = next(filter(None, map(postgres_server.within_reach, postgres_server.BINARIES.values())), None)
+    if binaries is None:
+        pytest.skip("no PostgreSQL that can be run here")
+    server = postgres_server.Server(binaries)
     try:
         url = server.url(lease_ms=lease_ms)
         known = PostgresEngine(url)

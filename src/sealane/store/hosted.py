@@ -161,8 +161,8 @@ class HostedLane:
 
     def _fenced(self) -> Fenced:
         return Fenced(
-            f"this host's lease of lane {self.name} (epoch {self._turn_epoch}) is over; nothing was sent. The next "
-            "call waits until it is this host's turn again"
+            f"this host's lease of lane {self.name} (epoch {self._turn_epoch}) is over, and nothing is sent "
+            "under it; the next call waits until it is this host's turn again"
         )
 
     # --- nonces ---------------------------------------------------------------------------------------------------
