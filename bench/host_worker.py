@@ -45,7 +45,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of an order: calls that ended in time, the seconds each took, the engine's steps, and from when to when."""
+    """What came of an order: calls that ended in time, the seconds each took, the engine's steps; from when to when."""
 
     calls: int
     waits: list[float]

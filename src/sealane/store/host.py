@@ -22,7 +22,6 @@ ID_BYTES = 16
 NAME_CHARS = 20
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-
 if TYPE_CHECKING:
     from sealane.store.hosted import HostedLane
 

@@ -161,8 +161,8 @@ class HostedLane:
 
     def _fenced(self) -> Fenced:
         return Fenced(
-            f"this host's lease of lane {self.name} (epoch {self._turn_epoch}) is over; nothing was sent. The next "
-            "call waits until it is this host's turn again"
+            f"this host's lease of lane {self.name} (epoch {self._turn_epoch}) is over, and nothing is sent "
+            "under it; the next call waits until it is this host's turn again"
         )
 
     # --- nonces ---------------------------------------------------------------------------------------------------
@@ -212,7 +212,8 @@ class HostedLane:
             hold, now_ns = self._lease.read(), self._host.clock.boot_ns()
             if hold.is_of(self._host.name, now_ns) and at_least <= hold.ceiling:
                 return hold
-            started_ns = now_ns
+            self._host.tend(self)
+            started_ns = self._used_ns = now_ns
             while True:
                 try:
                     granted = self._ask(at_least)

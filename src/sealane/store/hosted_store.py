@@ -39,11 +39,9 @@ class HostedStore:
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:
         """See ``port.Store``."""
-        host, keeper = self._made()
+        host, _ = self._made()
         lease = LeaseFile(self._files.disk, self._files.folder / f"{name}.lease")
-        lane = HostedLane(self._files.lane(name, unit_ns), lease, host, unit_ns)
-        keeper.keep(lane)
-        return lane
+        return HostedLane(self._files.lane(name, unit_ns), lease, host, unit_ns)
 
     def intents(self) -> EngineIntents:
         """See ``port.Store``."""

@@ -32,6 +32,7 @@ class Keeper:
 
     def _start(self) -> None:
         self._lanes: weakref.WeakSet[HostedLane] = weakref.WeakSet()
+        self._failing: set[str] = set()
         self._wake = threading.Event()
         self._mutex = threading.Lock()
         self._stop_listening: Callable[[], None] | None = None
@@ -57,17 +58,23 @@ class Keeper:
             wake.wait(min(self._host.engine.lease_ms, BEAT_SPAN_MS) / TENDS_A_LEASE / 1_000)
             wake.clear()
             for lane in tuple(self._lanes):
-                self._try("a lease", partial(lane.tend, self._host.clock.boot_ns()))
+                self._try(f"the lease of {lane.name}", partial(lane.tend, self._host.clock.boot_ns()))
             self._try("the sign of life", self._intents.beat)
 
     def _try(self, what: str, step: Callable[[], None]) -> None:
-        """One that fails keeps none of the others."""
+        """One that fails keeps none of the others; it is told once, and when it works again."""
         try:
             step()
         except SealaneError as error:
-            logger.warning("%s could not be kept: %s", what, error)
+            if what not in self._failing:
+                logger.warning("%s cannot be kept now: %s", what, error)
+            self._failing.add(what)
         except Exception:
             logger.exception("%s could not be kept", what)
+        else:
+            if what in self._failing:
+                self._failing.discard(what)
+                logger.warning("%s is kept again", what)
 
     def let_go(self) -> None:
         """At the end of the process: what it used last is another's from now on."""
