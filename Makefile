@@ -5,7 +5,7 @@ RUN := .venv/bin
 UV_PIN := uv>=0.9,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-live check bench orders soak format clean
+.PHONY: help setup demo test test-live check bench orders hosts soak format clean
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ bench: setup  ## measure against bare loops and other clients; table on the term
 
 orders: setup  ## 10,000 orders under every fault and kill -9, through Sealane, ccxt and krakenex; the exchange's book judges
 	@$(RUN)/python -m bench.orders
+
+hosts: setup  ## hosts and engines killed, stopped and deployed hundreds of times with orders under way, and what hand-overs cost
+	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/acceptance/test_kill_hosts.py
+	@$(RUN)/python -m bench hosts
 
 soak: setup  ## the long form of the kill and simulation tests
 	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/property tests/acceptance

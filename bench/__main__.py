@@ -28,6 +28,7 @@ BENCHMARKS = (
     "broker",
     "serve",
     "scale",
+    "hosts",
 )
 
 

@@ -217,7 +217,7 @@ class AsyncKraken:
             if self._loop in (None, asyncio.get_running_loop()):  # else its connections went with their loop
                 await self._transport.close()
         finally:
-            self._session.close()
+            await asyncio.to_thread(self._session.close)  # an engine may have to hear of it
 
     async def __aenter__(self) -> Self:
         return self

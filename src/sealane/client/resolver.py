@@ -21,7 +21,7 @@ from sealane.core.order import Intent
 from sealane.core.resolving import resolve
 from sealane.errors import NotDurable, SealaneError
 from sealane.runtime import threads
-from sealane.runtime.desk import Desk, read_intent
+from sealane.runtime.desk import Desk, intent_in, read_intent
 from sealane.runtime.lanes import rebuilt_after_fork
 from sealane.runtime.waiters import WaiterPool
 from sealane.store.port import IntentLog
@@ -77,8 +77,8 @@ class Resolver:
     def take_up_all(self) -> None:
         """Take up what is unsettled with this key and whose owner is dead, or is this process with nobody at it."""
         with suppress(NotDurable):  # the place cannot be had now: there is another time
-            for intent_id in self._log.unsettled():
-                intent = read_intent(self._log, intent_id)
+            for stored in self._log.unsettled().values():
+                intent = intent_in(stored)
                 if intent is not None and intent.fingerprint == self._fingerprint and not self._is_anothers(intent):
                     self._take_up(intent.id)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import os
 import secrets
+import weakref
 
 from sealane.store.engine import Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
-from sealane.store.host import HostClock, host_name
-from sealane.store.hosted import Clock, Host, HostedLane
+from sealane.store.host import Clock, Host, HostClock, host_name
+from sealane.store.hosted import HostedLane
 from sealane.store.keeper import Keeper
 from sealane.store.lease_file import LeaseFile
 
@@ -21,25 +23,49 @@ class HostedStore:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
         self._files, self._clock = files, clock or HostClock()
-        self._intents = EngineIntents(engine, files.intents())
+        self._intents = EngineIntents(engine, files.intents(), clock)
         self._parts: tuple[Host, Keeper] | None = None
+        _stores.add(self)
 
     def _made(self) -> tuple[Host, Keeper]:
         """The host and its keeper; nothing is touched on disk before the first lane."""
         if self._parts is None:
-            host = Host(host_name(self._files.disk, self._files.folder), secrets.token_hex(6), self.engine, self._clock)
-            self._parts = host, Keeper(host, self._intents)
-            atexit.register(self._parts[1].let_go)
+            host = Host(host_name(self._files.disk, self._files.folder), _token(), self.engine, self._clock)
+            keeper = Keeper(host, self._intents)
+            host.tend = keeper.keep
+            self._parts = host, keeper
+            atexit.register(keeper.let_go)
         return self._parts
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:
         """See ``port.Store``."""
-        host, keeper = self._made()
+        host, _ = self._made()
         lease = LeaseFile(self._files.disk, self._files.folder / f"{name}.lease")
-        lane = HostedLane(self._files.lane(name, unit_ns), lease, host, unit_ns)
-        keeper.keep(lane)
-        return lane
+        return HostedLane(self._files.lane(name, unit_ns), lease, host, unit_ns)
 
     def intents(self) -> EngineIntents:
         """See ``port.Store``."""
         return self._intents
+
+    def after_fork(self) -> None:
+        """In a forked child: another process of the same host, with connections of its own."""
+        self.engine.after_fork()
+        if self._parts is not None:
+            host, keeper = self._parts
+            host.process = _token()
+            keeper.after_fork()
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
+_stores: weakref.WeakSet[HostedStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in tuple(_stores):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

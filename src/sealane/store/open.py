@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sealane.errors import SettingsError
+from sealane.store.engine import Engine
 from sealane.store.memory import MemoryStore
 from sealane.store.port import Store
 
@@ -63,12 +64,21 @@ def _hosted(url: str, kind: str, folder: Path, env_floor: int) -> Store:
     from sealane.store.file import FileStore
     from sealane.store.hosted_store import HostedStore
 
-    if kind.startswith("redis"):
-        from sealane.store.redis.engine import RedisEngine as Made
-    else:
-        raise SettingsError("not yet")
+    made = _redis if kind.startswith("redis") else _postgres
     place = f"{url} {folder.resolve()} {env_floor}"
-    return _share(place, lambda: HostedStore(Made(url), FileStore(folder, env_floor=env_floor)))
+    return _share(place, lambda: HostedStore(made(url), FileStore(folder, env_floor=env_floor)))
+
+
+def _redis(url: str) -> Engine:
+    from sealane.store.redis.engine import RedisEngine
+
+    return RedisEngine(url)
+
+
+def _postgres(url: str) -> Engine:
+    from sealane.store.postgres.engine import PostgresEngine
+
+    return PostgresEngine(url)
 
 
 def _share(place: str, make: Callable[[], Store]) -> Store:
