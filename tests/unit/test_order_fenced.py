@@ -5,6 +5,7 @@ import time
 import pytest
 
 from sealane import Kraken
+from sealane.core.cancelling import Cancelled
 from sealane.core.order import Intent, NotPlaced, Placed
 from sealane.errors import Fenced
 from sealane.simulator import Simulator
@@ -63,6 +64,13 @@ def test_a_lane_that_is_lost_again_and_again_leaves_an_order_that_was_not_placed
     assert "lease" in end.reason
     assert in_book(sim) == []
     assert kraken.order("one") == end
+
+
+@pytest.mark.parametrize("lost", [{1}, {1, 2, 3, 4, 5}])
+def test_a_cancellation_waits_for_the_lane_as_well(kraken, lost):
+    kraken.place_order(**ORDER)
+    Lease(kraken, lost)
+    assert isinstance(kraken.cancel_order(client_order_id="one"), Cancelled)
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after"])

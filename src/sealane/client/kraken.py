@@ -95,6 +95,7 @@ class Kraken:
             InDoubt: a write was sent and its end is unknown.
             Quarantined: this key is stopped until a person acts.
             NotDurable: the nonce could not be stored, so nothing was sent.
+            Fenced: the lane was lost to another host again and again, and nothing was sent.
         """
         flow, desk = self._session.private(method, params, more)
         return threads.run(flow, desk, self._transport, self._session.turn_wait_s)

@@ -14,7 +14,7 @@ from sealane.core.call import private_call
 from sealane.core.effects import Caller, Flow, Now, Sleep
 from sealane.core.nonce import NS_PER_S
 from sealane.core.order import ANSWERED, FOUND, REPLAYED
-from sealane.errors import InDoubt, Refused, Unavailable
+from sealane.errors import Fenced, InDoubt, Refused, Unavailable
 
 RETRY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before a cancel is sent again; the last one before all further ones."""
@@ -101,8 +101,8 @@ def _insist(
             return count if isinstance(count, int) else 0, doubted, None
         except Refused as refusal:
             return 0, doubted, refusal
-        except Unavailable as error:
-            trouble = error
+        except (Unavailable, Fenced) as error:
+            trouble = Unavailable(str(error))
         except InDoubt as error:
             doubted, trouble = True, Unavailable(error.detail)
         pause_s = RETRY_PAUSES_S[min(tries, len(RETRY_PAUSES_S) - 1)]
@@ -136,6 +136,8 @@ def _rows(
         if UNKNOWN in str(refusal).casefold():
             return {}
         raise
+    except Fenced as error:
+        raise Unavailable(str(error)) from error
     found = result.get(part) if part and isinstance(result, Mapping) else result
     if not isinstance(found, Mapping):
         raise Unavailable(f"{method} answered without a list of orders")
