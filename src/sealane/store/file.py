@@ -128,7 +128,7 @@ class FileLane:
     def _key_path(self, fingerprint: str) -> Path:
         return self._folder / "keys" / f"{fingerprint}.state"
 
-    def view(self, wall_ns: int) -> LaneView:
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

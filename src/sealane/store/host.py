@@ -10,13 +10,32 @@ import hashlib
 import secrets
 import time
 from pathlib import Path
+from typing import Protocol
 
 from sealane.store.disk import Disk, write_all
+from sealane.store.engine import Engine
 from sealane.store.nonce_file import not_durable
 
 ID_BYTES = 16
 NAME_CHARS = 20
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Clock(Protocol):
+    """The two clocks; see ``runtime.clock``."""
+
+    def wall_ns(self) -> int:
+        """Unix time."""
+
+    def boot_ns(self) -> int:
+        """Time since boot, sleep included."""
+
+
+class Host:
+    """This host towards an engine: its name, its process, its clocks."""
+
+    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
+        self.name, self.process, self.engine, self.clock = name, process, engine, clock
 
 
 class HostClock:

@@ -21,16 +21,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.lease import Grant, Lost, Wait
 from sealane.core.travel import taken_over, travelling
 from sealane.errors import Fenced, SealaneError, Unavailable
-from sealane.store.engine import Documents, Engine
+from sealane.store.engine import Documents
 from sealane.store.file import FileLane
 from sealane.store.floors import GLOBAL_LANE
+from sealane.store.host import Host
 from sealane.store.lease_file import LeaseFile
+from sealane.store.lease_view import HOLDER, LeaseViewer, holder_document
 from sealane.store.port import LaneView
 
 ENGINE_PATIENCE_S = 10.0
@@ -50,23 +52,6 @@ class NotLeased(Exception):
     """Inside the draw lock: the host has no lease, or its ceiling is too low for the number."""
 
 
-class Clock(Protocol):
-    """The two clocks; see ``runtime.clock``."""
-
-    def wall_ns(self) -> int:
-        """Unix time."""
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included."""
-
-
-class Host:
-    """This host towards an engine: its name, its process, its clocks."""
-
-    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
-        self.name, self.process, self.engine, self.clock = name, process, engine, clock
-
-
 class HostedLane:
     """One lane: a FileLane behind a lease."""
 
@@ -77,6 +62,7 @@ class HostedLane:
         self._changed: dict[str, str] = {}
         self._given_ns = 0
         self._mine: set[str] = set()
+        self._viewer = LeaseViewer(host)
         self.reserve, self.must_sync = files.reserve, files.must_sync
         self.confirm_clock, self.clock_doubted = files.confirm_clock, files.clock_doubted
         self.read_turn, self.write_turn = files.read_turn, files.write_turn
@@ -260,6 +246,7 @@ class HostedLane:
             hold = replace(hold, fence_epoch=max(due, 0 if grant.clean else grant.epoch))
             if hold.fence_epoch != due:
                 self._changed[FENCE] = json.dumps(hold.fence_epoch)
+            self._changed[HOLDER] = holder_document(self._host)
         self.wanted = grant.wanted
         self._lease.write(replace(hold, user=self._host.process))
         return hold
@@ -368,9 +355,9 @@ class HostedLane:
         if not self.renew():
             raise self._fenced()
 
-    def view(self, wall_ns: int) -> LaneView:
-        """See ``port.LaneStore``."""
-        return self._files.view(wall_ns)
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+        """See ``port.LaneStore``. The engine is asked who holds the lane, unless told otherwise."""
+        return replace(self._files.view(wall_ns), lease=self._viewer.view(self.name, self._lease.read(), asking=asking))
 
     # --- files ----------------------------------------------------------------------------------------------------
 

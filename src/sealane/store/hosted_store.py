@@ -8,8 +8,8 @@ import secrets
 from sealane.store.engine import Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
-from sealane.store.host import HostClock, host_name
-from sealane.store.hosted import Clock, Host, HostedLane
+from sealane.store.host import Clock, Host, HostClock, host_name
+from sealane.store.hosted import HostedLane
 from sealane.store.keeper import Keeper
 from sealane.store.lease_file import LeaseFile
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from sealane.errors import SealaneError
 from sealane.store.engine_intents import EngineIntents
-from sealane.store.hosted import Host, HostedLane
+from sealane.store.host import Host
+from sealane.store.hosted import HostedLane
 
 TENDS_A_LEASE = 4
 """So many times within a lease each lane is looked at."""

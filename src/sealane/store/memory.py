@@ -215,7 +215,7 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         return self._books.notes.get((account, name))
 
-    def view(self, wall_ns: int) -> LaneView:
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,
