@@ -109,6 +109,7 @@ class LeaseViewer:
             epoch=known.epoch,
             since_ns=known.since_ms * NS_PER_MS if holder else 0,
             expires_ns=known.expires_ms * NS_PER_MS if holder else 0,
+            floor=known.floor,
             waiters=tuple(waiter.host for waiter in known.waiters if waiter.until_ms > now_ms),
             quiet=known.quiet_until_ms > now_ms,
         )

@@ -35,6 +35,7 @@ class LeaseView:
         is_ours: this host may send now.
         epoch: of the holder's grant, or of the last.
         since_ns, expires_ns: of the holder's lease, by the engine's clock (Unix), 0 for none.
+        floor: what the engine knows every later nonce to be above; while a lease is in use, its holder knows more.
         waiters: the hosts that wait, in the order of asking.
         quiet: the engine is new or was restarted, and grants nothing for the length of one lease.
         error: why the engine was not asked, or did not answer; then the rest is what this host knows by itself.
@@ -49,6 +50,7 @@ class LeaseView:
     epoch: int = 0
     since_ns: int = 0
     expires_ns: int = 0
+    floor: int = 0
     waiters: tuple[str, ...] = ()
     quiet: bool = False
     error: str = ""
