@@ -63,14 +63,18 @@ def _named(given: str, what: str) -> str:
         if not url:
             raise SettingsError(f"{what} is {given}, and the variable {name} is not set")
     if url.startswith("memory:") or not url:
-        raise SettingsError(f"{what} is no place that another process can read: name a file:, redis: or postgresql: URL")
+        raise SettingsError(
+            f"{what} is no place that another process can read: name a file:, redis: or postgresql: URL"
+        )
     return url
 
 
 def _show(source: str, target: str, copied: Copied) -> None:
     lines = [f"[bold]{escape(source)}[/] → [bold]{escape(target)}[/]"]
     for lane in copied.lanes:
-        floor = f"raised to {lane.stands}" if lane.raised else f"stays at {lane.stands}, which is not below {lane.floor}"
+        floor = (
+            f"raised to {lane.stands}" if lane.raised else f"stays at {lane.stands}, which is not below {lane.floor}"
+        )
         lines.append(f"lane {escape(lane.lane)}: floor {floor}")
         lines.append(f"  keys copied {len(lane.keys)}, known already {len(lane.kept)}; accounts {len(lane.accounts)}")
         lines += [f"  [yellow]key {key} is quarantined in FROM, and not in TO: left so[/]" for key in lane.stopped]

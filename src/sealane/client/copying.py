@@ -110,7 +110,9 @@ def _copy_within_turn(lane: Lane, found: LaneContents) -> LaneCopied:
     """The turn of the target's lane is held. The floor goes first: the rest matters to who calls, and calls need it."""
     before = lane.store.last()
     stands = lane.store.raise_floor(found.floor)
-    written, kept, stopped = [], [], []
+    written: list[str] = []
+    kept: list[str] = []
+    stopped: list[str] = []
     for fingerprint in _keys(lane.name, found):
         theirs, ours = found.keys.get(fingerprint, {}), lane.store.read_key(fingerprint)
         fence = bool(ours) and found.turn.get("fingerprint") == fingerprint

@@ -106,9 +106,12 @@ def without_lasting(findings: Iterable[Finding], folder: FolderFacts) -> Iterato
     """Findings about the data folder, without those that want it to last; locks and room are wanted still."""
     network = folder.mount is not None and folder.mount.is_network
     for found in findings:
-        if found.level in (Level.OK, Level.SKIPPED) or found.check not in _LASTING or network:
-            yield found
-        elif found.check == "folder-there" and found.level is Level.FAULT:
+        if (
+            found.level in (Level.OK, Level.SKIPPED)
+            or found.check not in _LASTING
+            or network
+            or (found.check == "folder-there" and found.level is Level.FAULT)
+        ):
             yield found
         else:
             yield _taken_back(found)

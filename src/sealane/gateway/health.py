@@ -187,7 +187,9 @@ def _of_lease(lane: LaneSeen) -> Iterator[Finding]:
     elif lease.is_standby:
         yield Finding(Status.WARN, f"standby: lane {lane.name} is {told_lease(lease)}")
     elif lease.quiet and not lease.is_ours:
-        yield Finding(Status.WARN, f"lane {lane.name} is granted to nobody for the length of a lease: the engine is new")
+        yield Finding(
+            Status.WARN, f"lane {lane.name} is granted to nobody for the length of a lease: the engine is new"
+        )
 
 
 def _awaits_lane(seen: Sighting, member: Member, account: AccountSeen) -> bool:

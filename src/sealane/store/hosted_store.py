@@ -6,10 +6,10 @@ import atexit
 import json
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 
 from sealane.core.hold import Hold
 from sealane.core.lease import Record
-
 from sealane.store.engine import Documents, Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
@@ -54,28 +54,32 @@ class HostedStore:
         return self.engine.lanes()
 
     def contents(self, name: str) -> LaneContents:
-        """See ``port.Store``. Of a lane that this host holds, what its files say is newer than what the engine knows."""
+        """See ``port.Store``. Of a lane that this host holds, its files say more than the engine knows yet."""
         record, documents = self.engine.show(name), self.engine.documents(name)
-        found = _contents(record, documents)
-        if not self._holds(name):
+        found, hold = _contents(record, documents), self._hold(name)
+        if hold is None:
             return found
         here = self._files.contents(name)
-        keys = {key: {part: value for part, value in state.items() if part != EPOCH} for key, state in here.keys.items()}
+        keys = {key: _key(state, hold.fence_epoch) for key, state in here.keys.items()}
         floor = max(found.floor, here.floor)
         return LaneContents(floor, {**found.keys, **keys}, {**found.rates, **here.rates}, here.turn)
 
-    def _holds(self, name: str) -> bool:
-        if name not in self._files.lanes():
-            return False
+    def _hold(self, name: str) -> Hold | None:
+        """This host's lease of a lane, where it has one now; makes no file."""
+        if self._files.disk.content(self._lease_path(name), 1) is None:
+            return None
         lease = self._lease_file(name)
         try:
-            hold: Hold = lease.read()
+            hold = lease.read()
         finally:
             lease.close()
-        return hold.is_of(self._made()[0].name, self._clock.boot_ns())
+        return hold if hold.is_of(self._made()[0].name, self._clock.boot_ns()) else None
+
+    def _lease_path(self, name: str) -> Path:
+        return self._files.folder / f"{name}.lease"
 
     def _lease_file(self, name: str) -> LeaseFile:
-        return LeaseFile(self._files.disk, self._files.folder / f"{name}.lease")
+        return LeaseFile(self._files.disk, self._lease_path(name))
 
     def close(self) -> None:
         """Let go of the engine, and tend nothing any more; the lanes were closed before."""
@@ -97,9 +101,7 @@ def _contents(record: Record | None, documents: Documents) -> LaneContents:
         for name, text in documents.items()
         if name.startswith(KEY)
     }
-    rates = {
-        name.removeprefix(RATES): json.loads(text) for name, text in documents.items() if name.startswith(RATES)
-    }
+    rates = {name.removeprefix(RATES): json.loads(text) for name, text in documents.items() if name.startswith(RATES)}
     return LaneContents(known.floor if settled else max(known.floor, known.ceiling), keys, rates, {})
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sealane.errors import SettingsError
+from sealane.store.engine import Engine
 from sealane.store.memory import MemoryStore
 from sealane.store.port import Store
 

@@ -27,7 +27,7 @@ _STATEMENTS = {
     "show": "SELECT incarnation, quiet_until_ms, epoch, host, claimed, since_ms, expires_ms, floor, ceiling, clean,"
     " waiting, waiting_until_ms FROM {schema}.lanes WHERE lane = %s::text",
     "documents": "SELECT name, document FROM {schema}.documents WHERE lane = %s::text",
-    "lanes": "SELECT lane FROM {schema}.lanes ORDER BY lane COLLATE \"C\"",
+    "lanes": 'SELECT lane FROM {schema}.lanes ORDER BY lane COLLATE "C"',
     "fsync": "SELECT current_setting('fsync')",
     "now": "SELECT {schema}.clock_ms()",
     "write": "SELECT {schema}.write_intent(%s::text, %s::text[], %s::text, %s::boolean, %s::boolean)",
