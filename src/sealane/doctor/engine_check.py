@@ -1,4 +1,4 @@
-"""The engine that leases lanes to hosts: whether it answers, how long its leases last, and whether it keeps what it says.
+"""The engine that leases lanes to hosts: whether it answers, how long its leases last, whether it keeps what it says.
 
 It alone keeps the nonces then: the data folder need not last, and findings that say it must are taken back.
 """
