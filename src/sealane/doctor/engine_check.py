@@ -29,14 +29,13 @@ class EngineFacts:
     Attributes:
         error: why it could not be asked, "" where it could; then nothing else is known.
         lease_ms: how long its leases last. answer_ms: how long one answer took.
-        lanes: how many it has. weakness: how it may forget, "" for nothing known.
+        weakness: how it may forget, "" for nothing known.
     """
 
     address: str
     error: str = ""
     lease_ms: int = 0
     answer_ms: float = 0.0
-    lanes: int = 0
     weakness: str = ""
 
 
@@ -47,13 +46,13 @@ def ask_engine(settings: Settings, clock: Clock) -> EngineFacts | None:
         return None
     engine = store.engine
     try:
-        lanes, weakness = len(engine.lanes()), engine.weakness()
+        weakness = engine.weakness()
         asked_ns = clock.boot_ns()  # the connection is made by now
         engine.now_ms()
         answer_ms = (clock.boot_ns() - asked_ns) * 1_000 / NS_PER_S
     except SealaneError as error:
         return EngineFacts(engine.identity, str(error))
-    return EngineFacts(engine.identity, "", engine.lease_ms, answer_ms, lanes, weakness)
+    return EngineFacts(engine.identity, "", engine.lease_ms, answer_ms, weakness)
 
 
 def judge_engine(facts: EngineFacts) -> Iterator[Finding]:
@@ -66,7 +65,7 @@ def judge_engine(facts: EngineFacts) -> Iterator[Finding]:
             "mend SEALANE_STORE, or start the engine and open the way to it",
         )
         return
-    told = f"answers in {facts.answer_ms:.1f} ms (lanes there: {facts.lanes})"
+    told = f"answers in {facts.answer_ms:.1f} ms"
     if facts.answer_ms > FAR_MS:
         yield warning(
             "engine",

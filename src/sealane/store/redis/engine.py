@@ -154,6 +154,8 @@ class RedisEngine:
         told, save = self._wire.call(self._address.owners_key(), asked)
         if "aof_enabled:1" in self._checked(told):
             return ""
+        if isinstance(save, Exception):  # who may not ask
+            return "it keeps no log of what it answers (appendonly no): a restart takes some of it back"
         if save == ["save", ""]:
             return "it keeps nothing on disk (appendonly no, no snapshots): a restart forgets floors, keys and orders"
         return "it keeps snapshots only (appendonly no): a restart takes back what came after the last one"
