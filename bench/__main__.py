@@ -17,7 +17,18 @@ from datetime import UTC, datetime
 from bench.apart import run_apart
 from bench.report import LATEST, Result, one_line, report_document, save, show
 
-BENCHMARKS = ("imports", "nonces", "private_calls", "processes", "guarded", "accounts", "order_cost", "broker", "serve")
+BENCHMARKS = (
+    "imports",
+    "nonces",
+    "private_calls",
+    "processes",
+    "guarded",
+    "accounts",
+    "order_cost",
+    "broker",
+    "serve",
+    "hosts",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,6 @@ STRAY_CLOCKS = re.compile(r"\btime\.(time|time_ns|monotonic|monotonic_ns|perf_co
 # The shells' own clock, limits on the wire; faces, simulator and test kit own theirs.
 CLOCKS_ALLOWED = (
     "store/host.py",
-    "store/hosted.py",
     "runtime/clock.py",
     "transport/http.py",
     "store/postgres/limit.py",

@@ -161,3 +161,42 @@ def test_a_holder_goes_on_over_a_restart_that_lost_nothing(table):
     assert table.renew("a", grant.epoch).epoch == grant.epoch
     assert table.release("a", grant.epoch, last=7) == ""
     assert isinstance(table.acquire("b"), Wait)
+
+
+@pytest.mark.parametrize("back_ms", [1, LEASE_MS, 3_600_000])
+def test_a_clock_that_steps_back_keeps_nobody_for_longer_than_a_lease(table, back_ms):
+    grant = table.acquire("a", ceiling=900)
+    table.acquire("gone")
+    table.pass_ms(-back_ms)
+    assert isinstance(table.acquire("b"), Wait)
+    table.pass_ms(LEASE_MS - 1)
+    assert isinstance(table.acquire("b"), Wait)
+    table.pass_ms(1)
+    late = table.acquire("b")
+    assert (late.floor, late.clean) == (900, False)
+    assert late.epoch > grant.epoch
+
+
+def test_a_quiet_engine_whose_clock_steps_back_is_quiet_for_one_lease_from_then(table):
+    table.restart(record=None)
+    table.acquire("a")
+    table.pass_ms(-3_600_000)
+    assert isinstance(table.acquire("a"), Wait)
+    table.pass_ms(LEASE_MS)
+    assert isinstance(table.acquire("a"), Grant)
+
+
+@pytest.mark.parametrize("back_ms", [0, 10, 3_600_000])
+def test_who_held_the_lane_over_a_restart_lets_go_uncleanly(table, back_ms):
+    """What it stored with the engine before may be lost, such as a key that has to be fenced."""
+    grant = table.acquire("a", ceiling=900)
+    table.pass_ms(-back_ms)
+    table.restart(record=table.record)
+    assert table.renew("a", grant.epoch).epoch == grant.epoch
+    assert table.release("a", grant.epoch, last=7) == ""
+    table.pass_ms(LEASE_MS)
+    first = table.acquire("b")
+    assert (first.floor, first.clean) == (900, False)
+    table.release("b", first.epoch, last=1_000)
+    second = table.acquire("a")
+    assert (second.floor, second.clean) == (1_000, True)

@@ -14,6 +14,9 @@ from sealane.core.lease import NS_PER_MS, Grant
 MARGIN_PART = 10
 """The tenth part of a lease is left unused: clocks that run apart, and a request that is slow to leave."""
 
+ROOM_PART, ROOM_MIN = 1_000, 1_000
+"""How many nonces above the last one a lease has room for, as a part of its length, and at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -27,6 +30,7 @@ class Hold:
         ceiling: no nonce goes above it before it is raised at the engine.
         fence_epoch: keys that were not fenced in or after this epoch are fenced before their next write.
         user: the process that used the lane last; it renews, and lets go.
+        let_go: the last epoch that the engine was asked to take back; as it may hear late, it is not used again.
     """
 
     epoch: int = 0
@@ -36,6 +40,7 @@ class Hold:
     ceiling: int = 0
     fence_epoch: int = 0
     user: str = ""
+    let_go: int = 0
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> Hold:
@@ -74,6 +79,10 @@ def held(before: Hold, grant: Grant, host: str, *, asked_boot_ns: int, wall_ns: 
 
 
 def ceiling(last: int, wall_ns: int, lease_ms: int, unit_ns: int) -> int:
-    """What this host's nonces will not exceed within a lease asked for now: twice its length ahead of both."""
-    span_ns = 2 * lease_ms * NS_PER_MS
-    return max(last, wall_ns // unit_ns) + span_ns // unit_ns + 1
+    """What this host's nonces will not exceed within a lease asked for now: twice its length ahead of the clock.
+
+    Nonces that stand ahead of the clock go up one by one, so they need little room: else each host that dies would put
+    them further ahead.
+    """
+    span = 2 * lease_ms * NS_PER_MS // unit_ns
+    return max(wall_ns // unit_ns + span, last + max(ROOM_MIN, span // ROOM_PART)) + 1

@@ -11,9 +11,10 @@ its own language, and is held to this page by the same tests.
    unclean: the next holder goes on above the *ceiling*, below which its predecessor was bound to stay.
 4. An engine that was restarted, replaced by its replica or emptied may have forgotten a grant. It shows a new
    *incarnation* then, or no record: it grants nothing for the length of one lease, by which time every grant that it
-   may have forgotten is over.
+   may have forgotten is over. Who held the lane before goes on, but lets go uncleanly: what it stored may be lost.
 5. An engine whose clock steps forward lets a lease run out early. Two hosts may overlap then, and the second starts
-   above the ceiling of the first: no nonce is issued twice, and the exchange refuses what comes late.
+   above the ceiling of the first: no nonce is issued twice, and the exchange refuses what comes late. One whose clock
+   steps back keeps nobody for longer: no time that it kept counts for more than it could from now on.
 6. Hosts wait in the order in which they asked, and are passed over once they have not asked again for ``PATIENCE_MS``.
    A lane that was let go is kept for the first of them for ``CLAIM_MS``; it is its own once it has asked for it.
 """
@@ -133,7 +134,8 @@ def release(record: Record | None, engine: Engine, host: str, epoch: int, last: 
     known = _settled(record, engine)
     if known.host != host or known.epoch != epoch:
         return known, Lost(known.host, known.epoch)
-    free = replace(known, host="", claimed=False, floor=max(known.floor, last), clean=True)
+    clean = known.since_ms >= known.quiet_until_ms
+    free = replace(known, host="", claimed=False, floor=max(known.floor, last), clean=clean)
     kept = _kept_for_next(free, engine)
     return kept, kept.host
 
@@ -149,15 +151,26 @@ def withdraw(record: Record | None, engine: Engine, host: str) -> tuple[Record, 
 
 
 def _settled(record: Record | None, engine: Engine) -> Record:
-    """The record as of now: of this incarnation, without who is gone."""
-    quiet_until_ms = engine.now_ms + engine.lease_ms
+    """The record as of now: of this incarnation, without who is gone, and with no time further ahead than it can be."""
+    lease_from_now_ms = engine.now_ms + engine.lease_ms
     if record is None:
-        return Record(engine.incarnation, quiet_until_ms)
+        return Record(engine.incarnation, lease_from_now_ms)
     if record.incarnation != engine.incarnation:
-        record = replace(record, incarnation=engine.incarnation, quiet_until_ms=quiet_until_ms, clean=False)
+        record = replace(record, incarnation=engine.incarnation, quiet_until_ms=lease_from_now_ms, clean=False)
+    record = replace(
+        record,
+        quiet_until_ms=min(record.quiet_until_ms, lease_from_now_ms),
+        since_ms=min(record.since_ms, engine.now_ms),
+        expires_ms=min(record.expires_ms, lease_from_now_ms),
+    )
     if record.host and engine.now_ms >= record.expires_ms:
         record = replace(record, host="", claimed=False, clean=record.clean and not record.claimed)
-    waiters = tuple(waiter for waiter in record.waiters if waiter.until_ms > engine.now_ms)
+    patient_until_ms = engine.now_ms + PATIENCE_MS
+    waiters = tuple(
+        Waiter(waiter.host, min(waiter.until_ms, patient_until_ms))
+        for waiter in record.waiters
+        if waiter.until_ms > engine.now_ms
+    )
     return replace(record, waiters=waiters)
 
 

@@ -9,6 +9,8 @@
 4. What is left in doubt is fenced in the same turn where Kraken can be reached, and looked for after it
    (``resolving.py``).
 5. Nothing leaves after the deadline less a margin, whatever it waited for.
+6. Where the host loses the lane before anything left, the order waits for its turn again. What others found out about
+   it meanwhile stands: they may have taken this process for dead.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sealane.core import events
-from sealane.core.call import booked_turn
+from sealane.core.call import FENCED_MAX, booked_turn
 from sealane.core.effects import (
     Caller,
     Drafted,
@@ -39,7 +41,7 @@ from sealane.core.room import Booking
 from sealane.core.transaction import transaction
 from sealane.core.turn import Turn
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
-from sealane.errors import NotDurable, Quarantined, Refused, Unavailable
+from sealane.errors import Fenced, NotDurable, Refused, SealaneError
 
 MARGIN_S = 1.0
 """Nothing is sent, and nothing replayed, so short before the deadline: clocks differ, and the way takes time."""
@@ -73,6 +75,7 @@ class Order:
     how: str = ANSWERED
     known: Intent | None = None
     doubtful: bool = False
+    fenced: int = 0
 
     def place(self) -> Flow[Verdict]:
         """Send it; an outcome of IN_DOUBT is to be resolved, every other one is the end."""
@@ -82,7 +85,13 @@ class Order:
         while True:
             left_s = (intent.deadline_ns - (yield Now())) / NS_PER_S - LEAD_S
             booking.caller = caller = replace(self.caller, patience_s=max(0.0, min(self.caller.patience_s, left_s)))
-            _, verdict = yield from booked_turn(caller, row, booking, lambda turn: self._in_turn(turn, drafted))
+            try:
+                _, verdict = yield from booked_turn(caller, row, booking, lambda turn: self._in_turn(turn, drafted))
+            except Fenced:
+                self.fenced += 1
+                if self.doubtful or self.fenced > FENCED_MAX:
+                    raise
+                continue
             if not booking.may_wait(verdict):
                 return verdict
             yield from booking.contradicted(Refused(row.name, verdict.errors), verdict.detail)
@@ -105,10 +114,11 @@ class Order:
     def _attempt(self, turn: Turn, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
         """One nonce, under an intent; a refusal of the limits or of the nonce may bring another."""
         yield from turn.pace.keep()
-        if not self.intent.nonce and not self.fresh:
+        if self.fenced or not (self.intent.nonce or self.fresh):
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
-            self.known = yield ReadIntent(self.intent.order_ids)
-            if self.known is not None:
+            known: Intent | None = yield ReadIntent(self.intent.order_ids)
+            if known is not None and (known.settled or not self.intent.nonce):
+                self.known = known
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
         now_ns = yield Now()
         if self.intent.deadline_ns - now_ns < LEAD_S * NS_PER_S:
@@ -127,7 +137,12 @@ class Order:
             left_s = self._left_s((yield Now()))
             if left_s <= 0 and doubt is None:
                 return Verdict(Outcome.NOT_SENT, Advice.STOP, detail=TOO_LATE)
-            verdict = judge((yield Exchange(replace(request, limit_s=max(ANSWER_MIN_S, left_s / 2)))))
+            try:
+                verdict = judge((yield Exchange(replace(request, limit_s=max(ANSWER_MIN_S, left_s / 2)))))
+            except Fenced:
+                if doubt is None:
+                    raise
+                break  # the copy stays here
             if doubt is None and verdict.outcome in (Outcome.ACCEPTED, Outcome.REFUSED):
                 return verdict
             if doubt is not None and (end := self._judged_copy(verdict)) is not None:
@@ -161,7 +176,7 @@ class Order:
         if not fenced:
             try:
                 _, answer = yield from turn.fence()
-            except (Quarantined, NotDurable):  # it is fenced later, or not at all: the order is in doubt either way
+            except SealaneError:  # it is fenced later, or not at all: the order is in doubt either way
                 return
             fenced = answer.outcome is Outcome.ACCEPTED
         if fenced:
@@ -214,8 +229,8 @@ def _end_of(order: Order, name: str, row: object) -> End | None:
     return None
 
 
-def not_sent(order: Order, error: Refused | Unavailable) -> Mapping[str, End]:
-    """The ends where there was no room, no turn or no open key before the deadline."""
+def not_sent(order: Order, error: SealaneError) -> Mapping[str, End]:
+    """The ends where there was no room, no turn, no open key or no lane before the deadline."""
     return failed(order.intent, str(error), ", ".join(error.errors) if isinstance(error, Refused) else None)
 
 

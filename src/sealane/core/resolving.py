@@ -23,7 +23,7 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.order import FOUND, Amended, End, Intent, Placed, same_id
 from sealane.core.placing import Order, ends_of, failed, not_sent, note_intent
 from sealane.core.verdict import Outcome
-from sealane.errors import InDoubt, NotDurable, Quarantined, Refused, SealaneError, SettingsError, Unavailable
+from sealane.errors import Fenced, InDoubt, NotDurable, Quarantined, Refused, SealaneError, SettingsError, Unavailable
 
 LOOK_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Waits between looks; the last one between all further ones."""
@@ -50,7 +50,7 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
     except SealaneError as error:
         if order.doubtful:  # no other error may say that nothing was sent
             raise _in_doubt(order.intent, error) from error
-        if isinstance(error, (Unavailable, Refused)):
+        if isinstance(error, (Unavailable, Refused, Fenced)):
             return (yield from _not_sent(order, error, lag_s, until_ns))
         if order.intent.nonce:  # every attempt so far was refused
             yield from _ended(order, failed(order.intent, str(error)))
@@ -71,7 +71,7 @@ def _in_doubt(intent: Intent, error: SealaneError) -> InDoubt:
     return InDoubt(intent.method, intent.nonce, str(error), client_order_id=intent.id)
 
 
-def _not_sent(order: Order, error: Unavailable | Refused, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
+def _not_sent(order: Order, error: SealaneError, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """Nothing was sent this time; what was sent under its id before has an end of its own."""
     known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.order_ids))
     if known is not None:
@@ -238,7 +238,7 @@ def _ask(
             trouble = (
                 f"{refusal}. Give the key the permissions to query open and closed orders" if denied else str(refusal)
             )
-        except (Unavailable, Quarantined, NotDurable) as error:
+        except (Unavailable, Quarantined, NotDurable, Fenced) as error:
             trouble = str(error)
         yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, trouble)
         tries += 1

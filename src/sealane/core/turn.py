@@ -45,7 +45,7 @@ from sealane.core.recovery import LOCKOUT_S, Again, Jump, KeyState, recover
 from sealane.core.room import Booking
 from sealane.core.signing import Request, public_request
 from sealane.core.verdict import Advice, Outcome, Verdict, judge
-from sealane.errors import NotDurable, Quarantined, Refused, SealaneError, Unavailable
+from sealane.errors import Fenced, NotDurable, Quarantined, Refused, SealaneError, Unavailable
 
 NONCE_TAKEN = (Advice.BUSINESS, Advice.PAIR_COUNTER, Advice.GATE)
 """Refusals that Kraken gives only after it took the nonce."""
@@ -127,14 +127,17 @@ class Turn:
         return verdict
 
     def _close_record(self, row: Method, changed: bool) -> Flow[None]:
-        """Where the end cannot be noted, the caller still hears it, and the standing record fences the next write."""
+        """Where the end cannot be noted, the caller still hears it, and the standing record fences the next write.
+
+        Nor where the lane was lost meanwhile: whoever has it now fences every key before its next write.
+        """
         try:
             if changed:
                 yield SaveKey(self.caller.fingerprint, self.key)
             ended_ns = yield from self.pace.mark()
             if row.write or self.pace.interval_ns:
                 yield Record(None, ended_ns)
-        except NotDurable as error:
+        except (NotDurable, Fenced) as error:
             yield Tell(events.EndNotNoted(self.caller.account, row.name, str(error)))
 
 

@@ -112,6 +112,7 @@ async def _perform(effect: effects.Effect, desk: Desk | PublicDesk, turn_wait_s:
 
 _ON_DISK = (
     effects.SaveKey,
+    effects.RaiseFloor,
     effects.KeepIntent,
     effects.ReadIntent,
     effects.Revise,

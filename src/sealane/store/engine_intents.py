@@ -8,15 +8,20 @@ hosts: they fence its orders before they look for them, so a process that was st
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from sealane.errors import NotDurable, Unavailable
 from sealane.store.engine import Engine
+from sealane.store.host import Clock, HostClock
 from sealane.store.intents import intent_of
 from sealane.store.port import IntentLog
 
 BEAT_SPAN_MS = 10_000
+PATIENCE_S = 3.0
+"""How long a record waits for an engine that is being started again."""
+PAUSE_S = 0.1
 
 T = TypeVar("T")
 
@@ -24,12 +29,12 @@ T = TypeVar("T")
 class EngineIntents:
     """See ``port.IntentLog``. ``local`` is the file store's log of this host: its owners' tokens are used."""
 
-    def __init__(self, engine: Engine, local: IntentLog) -> None:
-        self._engine, self._local = engine, local
+    def __init__(self, engine: Engine, local: IntentLog, clock: Clock | None = None) -> None:
+        self._engine, self._local, self._clock = engine, local, clock or HostClock()
         self._token = ""
 
     def write(self, intent_id: str, document: Mapping[str, object], *, sync: bool) -> None:
-        """See ``port.IntentLog``."""
+        """See ``port.IntentLog``. It may be written twice, which is once."""
         intent = intent_of(intent_id, document)
         text, settled = intent.text, intent.settled
         self._asked(lambda: self._engine.write_intent(intent_id, intent.others, text, settled=settled, sync=sync))
@@ -75,10 +80,15 @@ class EngineIntents:
         self._local.after_fork()
 
     def _asked(self, verb: Callable[[], T]) -> T:
-        try:
-            return verb()
-        except Unavailable as error:
-            raise NotDurable(f"the orders' records cannot be had: {error}. Nothing was sent on them") from error
+        """What a verb answers; all of them may be repeated, so an engine that was away for a moment is waited for."""
+        until_ns = self._clock.boot_ns() + PATIENCE_S * 1e9
+        while True:
+            try:
+                return verb()
+            except Unavailable as error:
+                if self._clock.boot_ns() >= until_ns:
+                    raise NotDurable(f"the orders' records cannot be had: {error}. Nothing was sent on them") from error
+            time.sleep(PAUSE_S)
 
 
 def _document(text: str) -> dict[str, object]:

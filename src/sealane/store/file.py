@@ -85,7 +85,7 @@ class FileLane:
         self.nonces = self._nonces = NonceFile(disk, store.folder / f"{name}.txt", floors, lambda: store.opened(self))
         self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
-        self.is_contended = self._turns.is_contended
+        self.is_contended, self.enter_if_free = self._turns.is_contended, self._turns.enter_if_free
         self.read_turn, self.write_turn = self._turns.read, self._turns.write
         self.draw, self.must_sync, self.reserve = self._nonces.draw, self._nonces.must_sync, self._nonces.reserve
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor

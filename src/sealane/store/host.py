@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sealane.store.disk import Disk, write_all
 from sealane.store.engine import Engine
@@ -21,8 +23,23 @@ NAME_CHARS = 20
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+if TYPE_CHECKING:
+    from sealane.store.hosted import HostedLane
+
+
+class HostClock:
+    """The machine's clocks, for what is done in the background."""
+
+    wall_ns = staticmethod(time.time_ns)
+    pause = staticmethod(time.sleep)
+
+    def boot_ns(self) -> int:
+        """Time since boot, sleep included; never steps."""
+        return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
 class Clock(Protocol):
-    """The two clocks; see ``runtime.clock``."""
+    """What a host goes by: its two clocks, and how it waits."""
 
     def wall_ns(self) -> int:
         """Unix time."""
@@ -30,22 +47,20 @@ class Clock(Protocol):
     def boot_ns(self) -> int:
         """Time since boot, sleep included."""
 
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+
 
 class Host:
-    """This host towards an engine: its name, its process, its clocks."""
+    """This host towards an engine: its name, its process, its clocks, and who is told of a lane that came into use."""
 
     def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
+        self.tend: Callable[[HostedLane], None] = lambda lane: None
 
-
-class HostClock:
-    """The machine's clocks, for what is done in the background."""
-
-    wall_ns = staticmethod(time.time_ns)
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included; never steps."""
-        return time.clock_gettime_ns(_BOOT_CLOCK)
+    def hands(self) -> Executor:
+        """What hands one lane over in the background."""
+        return ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
 
 
 def host_name(disk: Disk, folder: Path) -> str:

@@ -5,11 +5,13 @@
 2. No nonce is drawn, and no private request sent, without a lease that is good by the time since boot, and of the epoch
    in which the turn was taken. Without it the caller hears Fenced, and nothing was sent.
 3. No nonce goes above the lease's ceiling; the engine raises it first.
-4. A lease is let go by one who holds the turn, or when nobody does, under the draw lock: so the last nonce that the
-   engine is told is the last one there was.
+4. A lease is let go by who holds the turn, under the draw lock: so the last nonce that the engine is told is the last
+   one there was, and nobody is in the midst of a call. Where the end of a write is not known it is not let go, but runs
+   out, and every key is fenced.
 5. Keys' states and accounts' counters travel with the lane. Notes of single orders stay: without one, an order is taken
    for a new one, which costs room and nothing else.
 6. After an unclean change every key is fenced before its next write; which are still due travels too.
+7. An epoch that the engine was asked to take back is not used again, though it may not have heard: it may yet.
 """
 
 from __future__ import annotations
@@ -17,22 +19,18 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from sealane.core.hold import Hold, ceiling, held
-from sealane.core.lease import Grant, Lost, Wait
-from sealane.core.travel import taken_over, travelling
-from sealane.errors import Fenced, SealaneError, Unavailable
+from sealane.core.lease import NS_PER_MS, Grant, Wait
+from sealane.errors import Fenced, NotDurable, SealaneError, Unavailable
 from sealane.store.engine import Documents
 from sealane.store.file import FileLane
-from sealane.store.floors import GLOBAL_LANE
 from sealane.store.host import Host
+from sealane.store.lane_documents import EPOCH, FENCE, LaneDocuments, written_in
 from sealane.store.lease_file import LeaseFile
-from sealane.store.lease_view import HOLDER, LeaseViewer, holder_document
+from sealane.store.lease_view import LeaseViewer, holder_document
 from sealane.store.port import LaneView
 
 ENGINE_PATIENCE_S = 10.0
@@ -41,10 +39,7 @@ ENGINE_PAUSE_S = 0.25
 HANDING_OVER_MAX_S = 30.0
 TURN_MAX_S = 300.0
 """A turn held for longer makes no progress: its lease is not renewed."""
-WRITTEN_SLACK_S = 1.0
-KEY, RATES, FENCE, EPOCH = "key ", "rates ", "fence", "epoch"
 
-T = TypeVar("T")
 logger = logging.getLogger("sealane.store")
 
 
@@ -59,11 +54,10 @@ class HostedLane:
         self.name = files.name
         self._files, self._lease, self._host, self._unit_ns = files, lease, host, unit_ns
         files.nonces.permit = self._permit
-        self._changed: dict[str, str] = {}
-        self._given_ns = 0
-        self._mine: set[str] = set()
+        self._documents = LaneDocuments(files, host.clock)
+        self.revise_rates = self._documents.revise_rates
         self._viewer = LeaseViewer(host)
-        self.reserve, self.must_sync = files.reserve, files.must_sync
+        self.reserve = files.reserve
         self.confirm_clock, self.clock_doubted = files.confirm_clock, files.clock_doubted
         self.read_turn, self.write_turn = files.read_turn, files.write_turn
         self.rates, self.note, self.noted, self.last = files.rates, files.note, files.noted, files.last
@@ -71,14 +65,14 @@ class HostedLane:
 
     def _start(self) -> None:
         self._mutex = threading.Lock()
-        self._has_turn = False
+        self._has_turn = self._is_asking = False
         self._turn_epoch = 0
         self._turn_since_ns = 0
         self._used_ns = 0
         self.wanted = False
         self._handed_over = threading.Event()
         self._handed_over.set()
-        self._hands = ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
+        self._hands = self._host.hands()
 
     @property
     def loaded_from(self) -> str:
@@ -93,20 +87,28 @@ class HostedLane:
     # --- the turn -------------------------------------------------------------------------------------------------
 
     def try_enter(self) -> bool:
-        """See ``port.LaneStore``. Never asks the engine: it may be called on an event loop."""
-        if not self._handed_over.is_set() or not (self._has_turn or self._files.try_enter()):
+        """See ``port.LaneStore``. Never waits for the engine, nor for one who does: it may run on an event loop."""
+        if not self._asks() or not (self._has_turn or self._files.try_enter()):
             return False
         self._has_turn = True
-        return self._began(self._lease.read())
+        hold = self._lease.read()
+        return hold.user == self._host.process and self._began(hold)
+
+    def _asks(self) -> bool:
+        """From now until the turn's end the lane is not let go in the background; False while it is just then."""
+        with self._mutex:
+            self._is_asking = self._handed_over.is_set()
+            return self._is_asking
 
     def wait_enter(self) -> None:
         """See ``port.LaneStore``. Raises Unavailable where the engine cannot be had for ``ENGINE_PATIENCE_S``."""
-        if not self._handed_over.wait(HANDING_OVER_MAX_S):
-            raise Unavailable(f"lane {self.name} is still being handed over after {HANDING_OVER_MAX_S:.0f} s")
-        if not self._has_turn:
-            self._files.wait_enter()
-            self._has_turn = True
+        while not self._asks():
+            if not self._handed_over.wait(HANDING_OVER_MAX_S):
+                raise Unavailable(f"lane {self.name} is still being handed over after {HANDING_OVER_MAX_S:.0f} s")
         try:
+            if not self._has_turn:
+                self._files.wait_enter()
+                self._has_turn = True
             while not self._began(self._leased()):
                 pass
         except BaseException:
@@ -119,6 +121,7 @@ class HostedLane:
             return False
         self._turn_epoch, self._turn_since_ns, self._used_ns = hold.epoch, now_ns, now_ns
         if hold.user != self._host.process:
+            self._host.tend(self)
             with self._lease.locked():
                 current = self._lease.read()
                 if current.epoch != hold.epoch:
@@ -137,10 +140,11 @@ class HostedLane:
     def _end_turn(self) -> None:
         self._has_turn, self._turn_epoch, self._turn_since_ns = False, 0, 0
         self._files.leave()
+        self._is_asking = False
 
     def _hand_over(self) -> None:
         try:
-            self.release()
+            self._release()
         except SealaneError as error:
             logger.warning("lane %s could not be handed over, and runs out instead: %s", self.name, error)
         finally:
@@ -176,6 +180,12 @@ class HostedLane:
                 self._leased(at_least=max(self._files.last() + 1, wall_ns // self._unit_ns))
                 boot_ns = self._host.clock.boot_ns()
 
+    def must_sync(self, wall_ns: int) -> bool:
+        """See ``port.LaneStore``. Also where the engine would have to be asked."""
+        hold, upcoming = self._lease.read(), max(self._files.last() + 1, wall_ns // self._unit_ns)
+        good = upcoming <= hold.ceiling and hold.is_of(self._host.name, self._host.clock.boot_ns())
+        return not good or self._files.must_sync(wall_ns)
+
     def _permit(self, nonce: int, boot_ns: int) -> None:
         hold = self._lease.read()
         lost = self._turn_epoch and hold.epoch != self._turn_epoch
@@ -209,7 +219,7 @@ class HostedLane:
                 except Unavailable:
                     if self._host.clock.boot_ns() - started_ns > ENGINE_PATIENCE_S * 1e9:
                         raise
-                    time.sleep(ENGINE_PAUSE_S)
+                    self._host.clock.pause(ENGINE_PAUSE_S)
                     continue
                 if granted is not None:
                     return granted
@@ -224,7 +234,10 @@ class HostedLane:
         if isinstance(answer, Wait):
             engine.await_turn(self.name, self._host.name, answer.again_ms / 1_000)
             return None
-        self._take_over(answer, documents)
+        if answer.epoch == hold.let_go:
+            self._give_back(hold, self._files.last())
+            return None
+        self._take_over(hold, answer, documents)
         return self._keep(hold, answer, asked_ns, documents)
 
     def _ceiling(self, at_least: int) -> int:
@@ -244,58 +257,37 @@ class HostedLane:
         if documents is not None:
             due = int(json.loads(documents.get(FENCE, "0")))
             hold = replace(hold, fence_epoch=max(due, 0 if grant.clean else grant.epoch))
-            if hold.fence_epoch != due:
-                self._changed[FENCE] = json.dumps(hold.fence_epoch)
-            self._changed[HOLDER] = holder_document(self._host)
+            self._documents.holder = holder_document(self._host)
+        if not before.is_of(self._host.name, clock.boot_ns()):
+            hold = replace(hold, user=self._host.process)
         self.wanted = grant.wanted
-        self._lease.write(replace(hold, user=self._host.process))
+        self._lease.write(hold)
         return hold
 
-    def _take_over(self, grant: Grant, documents: Documents) -> None:
-        """What the last holder left, into this host's files."""
-        if grant.floor:
-            self._files.raise_floor(grant.floor)
-        for name, text in documents.items():
-            if name.startswith(KEY):
-                self._files.write_key(name.removeprefix(KEY), json.loads(text))
-            elif name.startswith(RATES):
-                self._merge_rates(name.removeprefix(RATES), json.loads(text))
+    def _take_over(self, before: Hold, grant: Grant, documents: Documents) -> None:
+        """What the last holder left, into this host's files.
 
-    def _merge_rates(self, account: str, theirs: Mapping[str, object]) -> None:
-        self._files.revise_rates(account, lambda ours: (taken_over(theirs, ours), None))
+        An engine that knows less than they do has lost steps, and maybe holders: this host goes on above what it was
+        bound to itself, by a span at which no other started.
+        """
+        floor = grant.floor
+        if not grant.clean and floor < self._files.last():
+            floor = before.ceiling + self._host.engine.lease_ms * NS_PER_MS // self._unit_ns
+        if floor:
+            self._files.raise_floor(floor)
+        self._documents.take(documents, grant.epoch)
 
     def _renewed(self, hold: Hold, limit: int) -> Hold | None:
         """Lease lock held: make it last; None where it is over, which is noted."""
         asked_ns = self._host.clock.boot_ns()
-        answer = self._giving(
-            lambda documents: self._host.engine.renew(self.name, self._host.name, hold.epoch, limit, documents)
+        answer = self._documents.giving(
+            hold, lambda documents: self._host.engine.renew(self.name, self._host.name, hold.epoch, limit, documents)
         )
         if isinstance(answer, Grant):
             return self._keep(hold, answer, asked_ns)
         logger.warning("lane %s is %s's now (epoch %d)", self.name, answer.holder or "nobody", answer.epoch)
         self._lease.write(hold.ended())
         return None
-
-    def _giving(self, step: Callable[[Documents], T]) -> T:
-        """Make a step with the documents that the engine does not have yet; they are forgotten once it has them."""
-        since_ns, changed = self._host.clock.wall_ns(), dict(self._changed)
-        rates = {RATES + name: json.dumps(travelling(self._files.rates(name))) for name in self._accounts(since_ns)}
-        answer = step(changed | rates)
-        if not isinstance(answer, Lost):
-            self._given_ns = since_ns
-            self._changed = {name: text for name, text in self._changed.items() if changed.get(name) != text}
-        return answer
-
-    def _accounts(self, wall_ns: int) -> Iterable[str]:
-        """Whose counters may have changed: on the lane of all accounts, any that this host's processes wrote to."""
-        if self.name != GLOBAL_LANE:
-            return tuple(self._mine)
-        return self._files.accounts(wall_ns, (wall_ns - self._given_ns) / 1e9 + WRITTEN_SLACK_S)
-
-    def revise_rates(self, account: str, change: Callable[[Mapping[str, object]], tuple[Mapping[str, object], T]]) -> T:
-        """See ``port.LaneStore``. What changed travels with the next renewal."""
-        self._mine.add(account)
-        return self._files.revise_rates(account, change)
 
     def renew(self) -> bool:
         """In the background: make the lease last; False where it is over."""
@@ -304,25 +296,36 @@ class HostedLane:
             good = hold.is_of(self._host.name, self._host.clock.boot_ns())
             return good and self._renewed(hold, self._ceiling(0)) is not None
 
-    def release(self) -> None:
-        """Let the lane go cleanly; nothing happens where it is not held."""
+    def _release(self) -> None:
+        """Turn held: let the lease go cleanly; nothing happens where it is not held."""
         with self._lease.locked():
             hold = self._lease.read()
-            if not hold.is_of(self._host.name, self._host.clock.boot_ns()):
+            if not hold.is_of(self._host.name, self._host.clock.boot_ns()) or "nonce" in self._files.read_turn():
                 return
 
             def let_go(last: int) -> int:
-                self._lease.write(hold.ended())
+                self._lease.write(replace(hold.ended(), let_go=hold.epoch))
                 return last
 
             last = self._files.nonces.last_with(let_go)
             self.wanted = False
-            engine, host = self._host.engine, self._host.name
-            self._giving(lambda documents: engine.release(self.name, host, hold.epoch, last, documents))
+            self._give_back(self._lease.read(), last)
+
+    def _give_back(self, hold: Hold, last: int) -> None:
+        engine, host = self._host.engine, self._host.name
+        self._documents.giving(hold, lambda documents: engine.release(self.name, host, hold.let_go, last, documents))
+
+    def _release_if_idle(self) -> None:
+        """Let the lease go where nobody of this host has the turn, or is about to in this process."""
+        with self._mutex:
+            if self._is_asking or not self._handed_over.is_set() or not self._files.enter_if_free():
+                return
+            self._handed_over.clear()
+        self._hand_over()
 
     def tend(self, now_ns: int) -> None:
         """Once in a while, in the background: renew what is in use, let go of what is not."""
-        span_ns = self._host.engine.lease_ms * 1_000_000
+        span_ns = self._host.engine.lease_ms * NS_PER_MS
         hold = self._lease.read()
         if hold.user != self._host.process or not hold.is_of(self._host.name, now_ns):
             return
@@ -331,7 +334,7 @@ class HostedLane:
             if now_ns - in_turn < TURN_MAX_S * 1e9:
                 self.renew()
         elif self.wanted or now_ns - self._used_ns > span_ns:
-            self.release()
+            self._release_if_idle()
         elif now_ns - self._used_ns < span_ns:
             self.renew()
 
@@ -340,9 +343,10 @@ class HostedLane:
     def read_key(self, fingerprint: str) -> Mapping[str, object]:
         """See ``port.LaneStore``. A key that was not fenced since an unclean change shows that this is due."""
         state = dict(self._files.read_key(fingerprint))
-        fenced = state.pop(EPOCH, 0)
-        if isinstance(fenced, int) and fenced < self._lease.read().fence_epoch:
+        written, hold = written_in(state), self._lease.known if self._turn_epoch else self._lease.read()
+        if written < hold.fence_epoch or written > hold.epoch > 0:  # later than now: of an engine that lost its place
             state["fence_due"] = True
+        state.pop(EPOCH, None)
         return state
 
     def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
@@ -351,9 +355,12 @@ class HostedLane:
             self.check()
         stamped = {**state, EPOCH: self._lease.read().epoch}
         self._files.write_key(fingerprint, stamped)
-        self._changed[KEY + fingerprint] = json.dumps(stamped)
-        if not self.renew():
-            raise self._fenced()
+        self._documents.changed(fingerprint)
+        try:
+            if not self.renew():
+                raise self._fenced()
+        except Unavailable as error:
+            raise NotDurable(f"the key's state stands on this host alone: {error}") from error
 
     def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
         """See ``port.LaneStore``. The engine is asked who holds the lane, unless told otherwise."""
@@ -370,14 +377,12 @@ class HostedLane:
     def let_go(self) -> None:
         """Release the lease where this process used the lane last and nobody of the host is in a turn."""
         self._handed_over.wait(HANDING_OVER_MAX_S)
-        try:
-            if not self._turn_since_ns and self._lease.read().user == self._host.process:
-                self.release()
-        except SealaneError as error:
-            logger.warning("lane %s could not be let go, and runs out instead: %s", self.name, error)
+        if self._lease.read().user == self._host.process:
+            self._release_if_idle()
 
     def after_fork(self) -> None:
         """See ``port.LaneStore``."""
         self._start()
+        self._documents.after_fork()
         self._files.after_fork()
         self._lease.after_fork()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import secrets
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from sealane.store.engine import Documents, Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
 from sealane.store.host import Clock, Host, HostClock, host_name
-from sealane.store.hosted import EPOCH, FENCE, KEY, RATES, HostedLane
+from sealane.store.hosted import HostedLane
 from sealane.store.keeper import Keeper
+from sealane.store.lane_documents import EPOCH, FENCE, KEY, RATES, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneContents
 
@@ -27,15 +30,18 @@ class HostedStore:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
         self._files, self._clock = files, clock or HostClock()
-        self._intents = EngineIntents(engine, files.intents())
+        self._intents = EngineIntents(engine, files.intents(), clock)
         self._parts: tuple[Host, Keeper] | None = None
+        _stores.add(self)
 
     def _made(self) -> tuple[Host, Keeper]:
         """The host and its keeper; nothing is touched on disk before the first lane."""
         if self._parts is None:
-            host = Host(host_name(self._files.disk, self._files.folder), secrets.token_hex(6), self.engine, self._clock)
-            self._parts = host, Keeper(host, self._intents)
-            atexit.register(self._parts[1].let_go)
+            host = Host(host_name(self._files.disk, self._files.folder), _token(), self.engine, self._clock)
+            keeper = Keeper(host, self._intents)
+            host.tend = keeper.keep
+            self._parts = host, keeper
+            atexit.register(keeper.let_go)
         return self._parts
 
     def lane(self, name: str, unit_ns: int = 1) -> HostedLane:
@@ -90,6 +96,14 @@ class HostedStore:
         self._intents.close()
         self.engine.close()
 
+    def after_fork(self) -> None:
+        """In a forked child: another process of the same host, with connections of its own."""
+        self.engine.after_fork()
+        if self._parts is not None:
+            host, keeper = self._parts
+            host.process = _token()
+            keeper.after_fork()
+
 
 def _contents(record: Record | None, documents: Documents) -> LaneContents:
     """What the engine says. A lease that is not over, or ended uncleanly, may have been used up to its ceiling."""
@@ -107,7 +121,20 @@ def _contents(record: Record | None, documents: Documents) -> LaneContents:
 
 def _key(stored: Mapping[str, object], fence_epoch: int) -> dict[str, object]:
     """A key's state; one that was not fenced since an unclean change has that before it."""
-    fenced = stored.get(EPOCH, 0)
-    due = isinstance(fenced, int) and fenced < fence_epoch
     state = {name: value for name, value in stored.items() if name != EPOCH}
-    return {**state, "fence_due": True} if due else state
+    return {**state, "fence_due": True} if written_in(stored) < fence_epoch else state
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
+_stores: weakref.WeakSet[HostedStore] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in tuple(_stores):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

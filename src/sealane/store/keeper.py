@@ -10,14 +10,15 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 from sealane.errors import SealaneError
-from sealane.store.engine_intents import EngineIntents
+from sealane.store.engine_intents import BEAT_SPAN_MS, EngineIntents
 from sealane.store.host import Host
 from sealane.store.hosted import HostedLane
 
 TENDS_A_LEASE = 4
-"""So many times within a lease each lane is looked at."""
+"""So many times within a lease each lane is looked at, and within its span a process says that it lives."""
 
 logger = logging.getLogger("sealane.store")
 
@@ -53,19 +54,20 @@ class Keeper:
     def _run(self) -> None:
         wake, stop = self._wake, self._stop_listening
         while self._stop_listening is stop is not None:
-            wake.wait(self._host.engine.lease_ms / TENDS_A_LEASE / 1_000)
+            wake.wait(min(self._host.engine.lease_ms, BEAT_SPAN_MS) / TENDS_A_LEASE / 1_000)
             wake.clear()
-            self._tend()
-
-    def _tend(self) -> None:
-        try:
-            self._intents.beat()
             for lane in tuple(self._lanes):
-                lane.tend(self._host.clock.boot_ns())
+                self._try("a lease", partial(lane.tend, self._host.clock.boot_ns()))
+            self._try("the sign of life", self._intents.beat)
+
+    def _try(self, what: str, step: Callable[[], None]) -> None:
+        """One that fails keeps none of the others."""
+        try:
+            step()
         except SealaneError as error:
-            logger.warning("the leases could not be kept: %s", error)
+            logger.warning("%s could not be kept: %s", what, error)
         except Exception:
-            logger.exception("the leases could not be kept")
+            logger.exception("%s could not be kept", what)
 
     def let_go(self) -> None:
         """At the end of the process: what it used last is another's from now on."""
@@ -83,5 +85,5 @@ class Keeper:
         self._wake.set()
 
     def after_fork(self) -> None:
-        """In a forked child: the thread is the parent's."""
+        """In a forked child: the thread is the parent's, and so are the lanes until they are used here."""
         self._start()

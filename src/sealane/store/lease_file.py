@@ -30,26 +30,27 @@ class LeaseFile:
     def _start(self) -> None:
         self._fd: int | None = None
         self._lock_fd: int | None = None
-        self._raw, self._sequence, self._known = b"", 0, Hold()
+        self._raw, self._sequence, self.known = b"", 0, Hold()
         self._mutex = threading.Lock()
         self._opening = threading.Lock()
 
     def read(self) -> Hold:
-        """The record as it stands."""
+        """The record as it stands; ``known`` is what this process read or wrote last."""
         try:
             raw = self._disk.read(self._opened(), 2 * SLOT, 0)
         except OSError as error:
             raise not_durable(error, self._path) from error
         if raw != self._raw:
             sequence, stored = read_slots(raw, SLOT)
-            self._known, self._sequence, self._raw = Hold.loaded(stored), sequence, raw
-        return self._known
+            self.known, self._sequence, self._raw = Hold.loaded(stored), sequence, raw
+        return self.known
 
     def write(self, hold: Hold) -> None:
         """Lock held: replace the record."""
         try:
             self.read()
             self._sequence = write_slots(self._disk, self._opened(), hold.stored(), self._sequence, SLOT)
+            self.known = hold
         except OSError as error:
             raise not_durable(error, self._path) from error
 

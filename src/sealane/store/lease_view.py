@@ -16,6 +16,7 @@ from sealane.core.lease import NS_PER_MS, Record
 from sealane.errors import SealaneError, Unavailable
 from sealane.store.engine import Documents
 from sealane.store.host import Host
+from sealane.store.lane_documents import HOLDER
 from sealane.store.port import LeaseView
 
 VIEW_LIMIT_S = 1.0
@@ -23,7 +24,6 @@ VIEW_LIMIT_S = 1.0
 SILENT_NS = 2_000_000_000
 """So long after it did not answer it is not asked again: what it said then is told at once."""
 NOT_ASKED = "not asked"
-HOLDER = "holder"
 
 Answer = tuple[Record | None, int, Documents]
 """The record, the engine's clock, and the documents where the holder's machine is to be found in them."""

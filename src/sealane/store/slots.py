@@ -18,7 +18,13 @@ SLOT_BYTES = 4096
 
 def read_slots(content: bytes, slot_bytes: int = SLOT_BYTES) -> tuple[int, dict[str, object]]:
     """The sequence and the document that the content of a slot file holds; (0, {}) for none."""
-    return max((_read(content[:slot_bytes]), _read(content[slot_bytes:])), key=lambda found: found[0])
+    slots = _whole(content[:slot_bytes]), _whole(content[slot_bytes:])
+    for sequence, text in sorted(slots, reverse=True):
+        try:
+            return sequence, json.loads(text)
+        except ValueError:
+            continue
+    return 0, {}
 
 
 def write_slots(disk: Disk, fd: int, document: Mapping[str, object], after: int, slot_bytes: int = SLOT_BYTES) -> int:
@@ -32,13 +38,14 @@ def write_slots(disk: Disk, fd: int, document: Mapping[str, object], after: int,
     return sequence
 
 
-def _read(slot: bytes) -> tuple[int, dict[str, object]]:
+def _whole(slot: bytes) -> tuple[int, bytes]:
+    """Sequence and text of a slot whose checksum is right; 0 and an empty document for any other."""
     line = slot.partition(b"\n")[0] + b"\n"
     try:
         checksum, text = line.split(b" ", 1)
         if int(checksum, 16) != zlib.crc32(text):
-            return 0, {}
+            return 0, b"{}"
         sequence, document = text.split(b" ", 1)
-        return int(sequence), json.loads(document)
+        return int(sequence), document
     except ValueError:
-        return 0, {}
+        return 0, b"{}"

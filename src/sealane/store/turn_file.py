@@ -39,6 +39,17 @@ class TurnFile:
         self._is_next = True
         return self._disk.try_lock(turn) and self._admitted(turn, upcoming)
 
+    def enter_if_free(self) -> bool:
+        """Nobody of this process asks for the turn: take it if it is free, and keep no place otherwise."""
+        turn, upcoming = self._opened()
+        if self._disk.try_lock(upcoming):
+            if self._disk.try_lock(turn) and self._admitted(turn, upcoming):
+                return True
+            if self._fds is not None:
+                self._disk.unlock(upcoming)
+        self.idle = True
+        return False
+
     def wait_enter(self) -> None:
         """See ``port.LaneStore``."""
         while True:

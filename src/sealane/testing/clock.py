@@ -32,6 +32,10 @@ class FakeClock:
         self._wall_ns += passed
         self._boot_ns += passed
 
+    def pause(self, seconds: float) -> None:
+        """Wait: time passes."""
+        self.advance(seconds)
+
     def step(self, seconds: float) -> None:
         """Set the wall clock forward, or back with a negative number."""
         self._wall_ns += round(seconds * NS_PER_S)

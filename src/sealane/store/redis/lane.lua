@@ -78,23 +78,26 @@ end
 
 local function settled()
   local record, here = load(), incarnation()
-  local quiet_until_ms = now_ms + lease_ms
+  local lease_from_now_ms = now_ms + lease_ms
   if not record then
     return {
-      incarnation = here, quiet_until_ms = quiet_until_ms, epoch = 0, host = '', claimed = false, since_ms = 0,
+      incarnation = here, quiet_until_ms = lease_from_now_ms, epoch = 0, host = '', claimed = false, since_ms = 0,
       expires_ms = 0, floor = '0', ceiling = '0', clean = false, waiters = {},
     }
   end
   if record.incarnation ~= here then
-    record.incarnation, record.quiet_until_ms, record.clean = here, quiet_until_ms, false
+    record.incarnation, record.quiet_until_ms, record.clean = here, lease_from_now_ms, false
   end
+  record.quiet_until_ms = math.min(record.quiet_until_ms, lease_from_now_ms)
+  record.since_ms = math.min(record.since_ms, now_ms)
+  record.expires_ms = math.min(record.expires_ms, lease_from_now_ms)
   if record.host ~= '' and now_ms >= record.expires_ms then
     record.host, record.clean, record.claimed = '', record.clean and not record.claimed, false
   end
   local waiters = {}
   for _, waiter in ipairs(record.waiters) do
     if waiter.until_ms > now_ms then
-      waiters[#waiters + 1] = waiter
+      waiters[#waiters + 1] = { host = waiter.host, until_ms = math.min(waiter.until_ms, now_ms + patience_ms) }
     end
   end
   record.waiters = waiters

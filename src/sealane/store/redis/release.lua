@@ -6,7 +6,7 @@ if record.host ~= host or digits(record.epoch) ~= epoch then
   return lost(record)
 end
 record.host, record.claimed = '', false
-record.floor, record.clean = greater(record.floor, last), true
+record.floor, record.clean = greater(record.floor, last), record.since_ms >= record.quiet_until_ms
 keep_for_next(record)
 store(record)
 keep_documents(8)

@@ -37,7 +37,8 @@ CREATE FUNCTION {schema}.without(known {schema}.lanes, gone text, now_ms bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
     IF cardinality(known.waiting) > 0 THEN
-        SELECT coalesce(array_agg(w.host ORDER BY w.place), '{}'), coalesce(array_agg(w.until_ms ORDER BY w.place), '{}')
+        SELECT coalesce(array_agg(w.host ORDER BY w.place), '{}'),
+            coalesce(array_agg(least(w.until_ms, now_ms + 2000) ORDER BY w.place), '{}')
         INTO known.waiting, known.waiting_until_ms
         FROM unnest(known.waiting, known.waiting_until_ms) WITH ORDINALITY AS w (host, until_ms, place)
         WHERE w.until_ms > now_ms AND w.host <> gone;
@@ -55,6 +56,10 @@ BEGIN
         known.quiet_until_ms := now_ms + lease_ms;
         known.clean := false;
     END IF;
+    -- A clock that stepped back: no time counts for more than it could from now on.
+    known.quiet_until_ms := least(known.quiet_until_ms, now_ms + lease_ms);
+    known.since_ms := least(known.since_ms, now_ms);
+    known.expires_ms := least(known.expires_ms, now_ms + lease_ms);
     IF known.host <> '' AND now_ms >= known.expires_ms THEN
         known.host := '';
         known.clean := known.clean AND NOT known.claimed;
@@ -199,7 +204,7 @@ BEGIN
     known.host := '';
     known.claimed := false;
     known.floor := greatest(known.floor, last);
-    known.clean := true;
+    known.clean := known.since_ms >= known.quiet_until_ms;
     known := {schema}.kept_for_next(known, now_ms);
     PERFORM {schema}.stored(known, before);
     PERFORM {schema}.document(of_lane, names, documents);
