@@ -43,6 +43,14 @@ def test_lanes_are_spread_over_slots():
     assert len({key_slot(address.lane_keys(f"lane-{n}")[0].encode()) for n in range(50)}) > 40
 
 
+@pytest.mark.parametrize("lane", ["kraken_global_nonce", "a}b{c", "{", "żółw", "a:lease"])
+def test_a_lane_is_known_by_its_key(lane):
+    address = address_in("redis://host?prefix=b.ts")
+    assert address.lane_of(address.lane_keys(lane)[0]) == lane
+    assert address.lane_of(address.lane_keys(lane)[2]) == ""
+    assert address.lane_of(address_in("redis://host?prefix=bots").lane_keys(lane)[0]) == ""
+
+
 def bus_port():
     """A port whose bus port, 10,000 above, can be had too."""
     while True:
@@ -90,6 +98,7 @@ def test_a_lane_is_found_at_the_node_that_has_it(tmp_path):
         assert heard.wait(10), "a word of any node's is heard at every node"
         engine.write_intent("x", ("y",), "{}", settled=False, sync=True)
         assert engine.read_intent("y") == "{}"
+        assert engine.lanes() == sorted(lanes), "of all nodes"
         kept = [set(node.say("KEYS", "*:lease")) for node in nodes]
         assert all(kept)
         assert len(kept[0] | kept[1]) == len(lanes)

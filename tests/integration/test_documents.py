@@ -80,7 +80,7 @@ def test_every_command_is_in_the_readme():
     text = "".join((ROOT / page).read_text() for page in pages)
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     trading = {"balance", "call", "cancel", "order", "orders", "preflight", "run"}
-    assert names == trading | {"demo", "doctor", "nonce", "serve", "sim"}
+    assert names == trading | {"demo", "doctor", "nonce", "serve", "sim", "store"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from sealane import Fenced
 from sealane.client.statistics import CounterFigures
 from sealane.core.events import CallSettled, LaneJumped, NonceRefused, UnfinishedTurnFound
 from sealane.core.verdict import Outcome
@@ -14,7 +15,13 @@ from sealane.gateway.page import lasted, page
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.state import State, state_now
 from sealane.gateway.tallies import CALLS, JUMPS, OTHER, REFUSALS, UNFINISHED, Tallies
-from sealane.testing import FakeClock
+from sealane.gateway.watch_settings import LANE_AWAITED
+from sealane.runtime.lanes import Lane, busy
+from sealane.store.file import FileStore
+from sealane.store.hosted_store import HostedStore
+from sealane.store.memory import MemoryStore
+from sealane.store.port import LeaseView
+from sealane.testing import FakeClock, TableEngine
 
 NS = 10**9
 NOW_NS, NOW_S = 1_000 * NS, 1_800_000_000.0
@@ -151,6 +158,67 @@ def test_an_account_that_cannot_store_its_nonces_is_the_store_s_fault():
     assert judged(sighting(account=lost), NOW_NS, NOW_S).status is Status.FAIL
     mended = replace(lost, error_count=0)
     assert judged(sighting(account=mended), NOW_NS, NOW_S).status is Status.PASS
+
+
+OURS = LeaseView("redis://db:6379/0", "me", "web-1", "me", "web-1", True, 7, int(NOW_S) * NS, waiters=("you",))
+THEIRS = replace(OURS, holder="you", holder_hostname="web-2", is_ours=False, waiters=("me",))
+FREE = replace(OURS, holder="", holder_hostname="", is_ours=False)
+BUSY = "Unavailable: lane kraken_global_nonce was busy for 60 s: 1 wait in this process. Nothing was sent"
+LOST = "this host's lease of lane kraken_global_nonce (epoch 7) is over; nothing was sent"
+DOWN = {"available": False, "error_count": 4, "as_of": None}
+
+
+def leased(lease, **account):
+    lane = replace(LANE, lease=lease)
+    broker = replace(ACCOUNT, **account)
+    return sighting(lanes=(lane,), accounts={"MASTER": broker, "anna": broker})
+
+
+@pytest.mark.parametrize(
+    ("lease", "account", "status", "said"),
+    [
+        (OURS, {}, "pass", ""),
+        (FREE, {}, "pass", ""),
+        (THEIRS, {}, "warn", "standby: lane global is held by host (web-2 you) since 2027-01-15T08:00:00Z, epoch 7"),
+        (THEIRS, {"as_of": None, "asked_ns": None}, "warn", "in need of a look: MASTER, anna"),
+        (THEIRS, DOWN | {"error": BUSY}, "warn", "in need of a look: MASTER, anna"),
+        (THEIRS, DOWN | {"error": LOST}, "warn", "standby"),
+        (FREE, DOWN | {"error": BUSY}, "warn", "in need of a look"),
+        (OURS, DOWN | {"error": BUSY}, "fail", "no account is usable"),
+        (THEIRS, DOWN | {"error": "EAPI:Invalid key"}, "fail", "no account is usable"),
+        (replace(FREE, quiet=True), {}, "warn", "granted to nobody"),
+        (replace(OURS, quiet=True), {}, "pass", ""),
+        (replace(FREE, error="no route"), {}, "fail", "so no call can be made: no route"),
+        (replace(OURS, error="no route"), {}, "fail", "calls go on to the end of this host's lease"),
+        (replace(FREE, error="no route"), DOWN | {"error": BUSY}, "fail", "no account is usable"),
+    ],
+)
+def test_a_standby_warns_and_an_engine_that_is_gone_fails(lease, account, status, said):
+    verdict = judged(leased(lease, **account), NOW_NS, NOW_S)
+    assert verdict.status.value == status, verdict.reasons
+    assert said in "; ".join(verdict.reasons)
+
+
+def test_the_words_for_a_lane_that_was_not_had_are_those_of_the_errors(tmp_path):
+    """What health looks for in an account's error is what the errors say."""
+    store = HostedStore(TableEngine(lambda: 0), FileStore(tmp_path))
+    lane = store.lane("kraken_global_nonce")
+    told = [str(busy(Lane(MemoryStore().lane("x")), 60.0))]
+    with pytest.raises(Fenced) as fenced:
+        lane.check()
+    told.append(str(fenced.value))
+    lane.close()
+    store.close()
+    assert all(any(sign in text for sign in LANE_AWAITED) for text in told)
+
+
+def test_the_document_and_the_page_tell_who_has_the_lane():
+    now = state(leased(THEIRS))
+    (lane,) = health_document(now)["lanes"]
+    assert (lane["lease"]["holder_hostname"], lane["lease"]["epoch"], lane["lease"]["waiters"]) == ("web-2", 7, ["me"])
+    assert "held by host (web-2 you) since" in page(now)
+    (plain,) = health_document(state(sighting()))["lanes"]
+    assert plain["lease"] is None
 
 
 def test_a_doubted_clock_and_a_failed_store_are_told_worst_first():

@@ -17,12 +17,16 @@ from sealane.gateway.metrics import METRICS, Metrics
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.state import State
 from sealane.gateway.tallies import Tallies
+from sealane.store.port import LeaseView
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "service.md").read_text()
 NS = 10**9
 NOW_NS, NOW_S = 1_000 * NS, 1_800_000_000.0
 NAMES = {row.name for row in METRICS}
+LEASE = LeaseView(
+    "redis://db:6379/0", "me", "web-1", "you", epoch=1_795_281_400_386_123, since_ns=5 * NS, waiters=("me",)
+)
 
 
 def state():
@@ -35,7 +39,7 @@ def state():
         started_ns=NOW_NS - 60 * NS,
         rounds=(RoundSeen("look", 2.0, True, NOW_NS - NS),),
         store=StoreSeen("file", "", NOW_NS - 2 * NS),
-        lanes=(LaneSeen("global", NOW_NS, last_nonce=int(NOW_S + 90) * NS, stored_s=NOW_S - 5, issued=7),),
+        lanes=(LaneSeen("global", NOW_NS, last_nonce=int(NOW_S + 90) * NS, stored_s=NOW_S - 5, issued=7, lease=LEASE),),
         keys={"MASTER": KeySeen(NOW_NS, doubts=1, oldest_doubt_s=NOW_S - 30, counters=counters)},
         accounts={"MASTER": AccountSeen(NOW_NS, as_of=NOW_S - 4, asked_ns=NOW_NS - 3 * NS, took_s=0.5)},
     )
@@ -70,6 +74,10 @@ def test_every_metric_has_a_sample_and_the_figures_are_those_that_were_seen():
     assert samples["sealane_counter_level", ("MASTER", "trading")] == 6
     assert samples["sealane_account_asked_timestamp_seconds", ("MASTER",)] == NOW_S - 3
     assert samples["sealane_store_tried_timestamp_seconds", ()] == NOW_S - 2
+    assert samples["sealane_lease_epoch", ("global",)] == LEASE.epoch, "exact: it fits a double"
+    found = [samples[f"sealane_lease_{name}", ("global",)] for name in ("held", "standby", "waiting_hosts")]
+    assert found == [0, 1, 1]
+    assert samples["sealane_engine_reachable", ("global",)] == 1
 
 
 def test_before_the_first_look_what_is_not_known_is_left_out():

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, preflight, run, serve, sim
+from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, preflight, run, serve, sim, store
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -33,6 +33,7 @@ app.command("preflight")(preflight.preflight)
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.add_typer(nonce.app, name="nonce")
+app.add_typer(store.app, name="store")
 
 
 @app.callback()

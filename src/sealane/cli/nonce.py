@@ -13,12 +13,14 @@ import typer
 
 from sealane.cli.output import AccountOption, JsonFlag, print_json, print_result, told_errors
 from sealane.client.accounts import MASTER, account_credentials
+from sealane.client.lease_words import lease_document, told_lease
 from sealane.client.settings import Settings
 from sealane.core.nonce import MAX_NONCE, NS_PER_S, unit_ns
 from sealane.core.recovery import KeyState
 from sealane.errors import SettingsError
 from sealane.runtime import threads
 from sealane.runtime.lanes import TURN_WAIT_S, Lane, close_lane, current_owner, open_lane
+from sealane.store.port import LeaseView
 
 COUNT_MAX = 1_000_000
 
@@ -51,7 +53,18 @@ def show(account: AccountOption = MASTER, as_json: JsonFlag = False) -> None:
         key = _key_state(lane, account)
         if key is not None:
             document |= {"refused_in_a_row": key.refused_in_a_row, "quarantined": key.diagnosis or None}
-        print_result(document, as_json)
+        document["lease"] = None if view.lease is None else lease_document(view.lease)
+        print_result(document if as_json else _told(document, view.lease), as_json)
+
+
+def _told(document: dict[str, object], lease: LeaseView | None) -> dict[str, object]:
+    """For a person: the lease as lines of the table, none where no engine leases the lane."""
+    lines = {name: value for name, value in document.items() if name != "lease"}
+    return lines if lease is None else lines | {"engine": lease.engine, "lease": told_lease(lease)} | _waiting(lease)
+
+
+def _waiting(lease: LeaseView) -> dict[str, object]:
+    return {} if lease.error else {"engine's floor": lease.floor, "waiting hosts": ", ".join(lease.waiters) or "none"}
 
 
 @app.command("raise")

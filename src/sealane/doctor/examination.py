@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from sealane.client.session import Session
 from sealane.core.nonce import unit_ns
 from sealane.core.secret import Credentials
 from sealane.doctor.clock import ClockFacts, judge_clock, unix_time
 from sealane.doctor.deploy_files import judge_deploy_files
+from sealane.doctor.engine_check import EngineFacts, ask_engine, judge_engine, without_lasting
 from sealane.doctor.finding import Finding, fault, skipped
 from sealane.doctor.folder import FolderFacts, judge_folder, look_at_folder
 from sealane.doctor.key_states import judge_states
@@ -41,6 +43,7 @@ OFFLINE = "not asked, since --offline was given"
 _SECRET_NAME = re.compile(r"SECRET|API_?KEY|_KEY$|OTP|PASSWORD|PASSWD|TOKEN|PEM", re.IGNORECASE)
 _SECRET_CHARS_MIN = 6
 _USER_INFO = re.compile(r"//[^/@\s]+@")
+_PASSWORD = re.compile(r"//[^/@:\s]*:([^/@\s]+)@")
 
 
 @dataclass
@@ -77,6 +80,11 @@ class Visit:
         return None if folder is None else look_at_folder(folder, self.mountinfo)
 
     @cached_property
+    def engine(self) -> EngineFacts | None:
+        """The engine that leases the lanes, None where there is none."""
+        return ask_engine(self.settings.settings, self.clock) if self.settings.is_leased else None
+
+    @cached_property
     def store(self) -> StoreFacts | None:
         """What stands in the data folder, None where there is none."""
         if self.folder is None or self.folder.kind != "folder":
@@ -100,6 +108,7 @@ def _checks(visit: Visit) -> Iterator[Check]:
     limit_s = visit.check_limit_s
     yield "the settings", lambda: judge_settings(visit.settings), limit_s
     yield "the variables' names", lambda: judge_names(visit.environ), limit_s
+    yield "the engine", lambda: judge_engine(visit.engine) if visit.engine else (), limit_s
     yield "the data folder", lambda: _folder(visit), limit_s
     yield "the platform", lambda: _platform(visit), limit_s
     yield "the nonce files", lambda: _nonce_files(visit), limit_s
@@ -142,13 +151,15 @@ def _unchecked(name: str, why: str) -> Finding:
 def _folder(visit: Visit) -> list[Finding]:
     if visit.folder is None:
         return [skipped("folder-there", "SEALANE_STORE", "the store is not in a folder")]
-    return judge_folder(visit.folder)
+    found = judge_folder(visit.folder)
+    return list(without_lasting(found, visit.folder)) if visit.settings.is_leased else found
 
 
 def _platform(visit: Visit) -> list[Finding]:
     if visit.folder is None:
         return [skipped("platform-volume", "SEALANE_STORE", "the store is not in a folder")]
-    return judge_platform(visit.environ, visit.folder)
+    found = judge_platform(visit.environ, visit.folder)
+    return list(without_lasting(found, visit.folder)) if visit.settings.is_leased else found
 
 
 def _nonce_files(visit: Visit) -> Iterable[Finding]:
@@ -212,6 +223,8 @@ def _why_not(visit: Visit) -> str:
         return OFFLINE
     if not visit.settings.is_whole:
         return "not asked, since no program starts with these settings"
+    if visit.engine is not None and visit.engine.error:
+        return "not asked, since a call needs its lane, which the engine cannot lease: see its findings"
     if visit.folder is not None and not visit.folder.is_usable:
         return "not asked, since a call draws a nonce, which the data folder cannot keep: see its findings"
     return ""
@@ -220,9 +233,17 @@ def _why_not(visit: Visit) -> str:
 # --- no secret leaves ---------------------------------------------------------------------------------------------
 
 
+def _passwords(value: str) -> Iterator[str]:
+    """A URL's password, as it is written there and as it is meant."""
+    if found := _PASSWORD.search(value):
+        yield found[1]
+        yield unquote(found[1])
+
+
 def scrubbed(findings: Iterable[Finding], environ: Mapping[str, str]) -> list[Finding]:
     """The findings without any secret of the environment, and with nothing that cannot be printed."""
-    values = (value.strip() for name, value in environ.items() if _SECRET_NAME.search(name))
+    values = [value.strip() for name, value in environ.items() if _SECRET_NAME.search(name)]
+    values += [secret for value in environ.values() for secret in _passwords(value)]
     secrets = sorted({value for value in values if len(value) >= _SECRET_CHARS_MIN}, key=len, reverse=True)
 
     def clean(text: str) -> str:

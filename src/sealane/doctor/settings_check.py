@@ -19,6 +19,7 @@ from sealane.doctor.finding import Finding, fault, ok, skipped, warning
 from sealane.doctor.names import VARIABLES
 from sealane.errors import SettingsError
 from sealane.store import open_store
+from sealane.store.open import ENGINES
 from sealane.transport.http import is_loopback
 
 HARD_BUY_OFF = ("0", "1")
@@ -48,9 +49,17 @@ class SettingsFacts:
         return any(finding.check == "setting" and finding.subject == name for finding in self.wrong)
 
     @property
-    def folder(self) -> Path | None:
-        """The data folder, None where the store is not in one."""
+    def is_leased(self) -> bool:
+        """Whether an engine keeps the nonces, and leases lanes to hosts."""
         kind = _KIND.match(self.settings.store)
+        return kind is not None and kind[1] in ENGINES
+
+    @property
+    def folder(self) -> Path | None:
+        """The data folder, None where there is none. With an engine it holds what is this host's alone."""
+        kind = _KIND.match(self.settings.store)
+        if self.is_leased:
+            return Path(self.settings.folder).expanduser()
         if kind and kind[1] != "file":
             return None
         rest = self.settings.store.removeprefix("file:")
@@ -77,7 +86,7 @@ def _settings(left: dict[str, str]) -> tuple[Settings, list[Finding]]:
     while True:
         try:
             settings = Settings.from_env({name: value for name, value in left.items() if name != "KRAKEN_LAST_NONCE"})
-            open_store(settings.store)
+            open_store(settings.store, folder=settings.folder)
         except SettingsError as error:
             named = [name for name in _NAME.findall(str(error)) if left.get(name, "").strip()]
             culprit = named[0] if named else next((name for name in ("SEALANE_STORE", "DATA_DIR") if name in left), "")
@@ -138,6 +147,9 @@ def _store(facts: SettingsFacts) -> Finding:
     folder = facts.environ.get("DATA_DIR", "").strip()
     if store.startswith("memory:"):
         return _memory(facts)
+    if facts.is_leased:
+        kind = store.partition(":")[0]
+        return ok("store", "SEALANE_STORE", f"nonces are kept by an engine ({kind}:), which leases lanes to hosts")
     if facts.folder is None:
         return skipped("store", "SEALANE_STORE", f"the store is not in a folder ({store.partition(':')[0]}:)")
     if named and folder and facts.folder.resolve() != Path(folder).expanduser().resolve():

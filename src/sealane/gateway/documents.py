@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from sealane import __version__
+from sealane.client.lease_words import lease_document
 from sealane.gateway.health import Check, age_s, is_stuck
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, RoundSeen
 from sealane.gateway.state import AccountState, State
@@ -96,6 +97,7 @@ def _lane(lane: LaneSeen, state: State) -> Document:
         "busy": lane.busy,
         "write_under_way": lane.under_way or None,
         "clock_doubted": lane.clock_doubted,
+        "lease": None if lane.lease is None else lease_document(lane.lease),
         "error": lane.error or None,
         "seen_age_s": _age(lane.seen_ns, state),
     }

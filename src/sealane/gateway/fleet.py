@@ -161,6 +161,7 @@ class Fleet:
             busy=lane.held,
             under_way=method if isinstance(method, str) else "",
             clock_doubted=view.clock_doubted,
+            lease=view.lease,
         )
 
     def keys(self) -> dict[str, KeySeen]:

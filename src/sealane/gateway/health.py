@@ -2,7 +2,7 @@
 
 1. ``fail`` (503) means: nothing here can be relied on, or it cannot be told. ``warn`` (200) means: it works, and a
    person should look. A process that waits for its turn as the holder of a lane warns, and does not fail: otherwise a
-   rollout would wait for it for ever.
+   rollout would wait for it for ever. So does a standby, whose lane another host has.
 2. One account's trouble is that account's: the whole fails for accounts only where none is usable.
 3. What was not seen lately is not known, and what is not known is never ``pass``. Asking for this page refreshes
    nothing.
@@ -14,11 +14,13 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sealane.client.lease_words import told_lease
 from sealane.core.nonce import NS_PER_S
-from sealane.gateway.sightings import AccountSeen, KeySeen, Member, RoundSeen, Sighting, StoreSeen
+from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.watch_settings import (
     DOUBT_GRACE_S,
     HUNG_S,
+    LANE_AWAITED,
     LATE_ROUNDS,
     LATE_SLACK_S,
     NOT_DURABLE,
@@ -171,6 +173,31 @@ def _of_lanes(seen: Sighting) -> Iterator[Finding]:
             yield Finding(Status.WARN, f"the clock leaped; lane {lane.name} counts on until Kraken's time agrees")
         if not lane.serialized:
             yield Finding(Status.WARN, f"API serialization is disabled on lane {lane.name}: for tests only")
+        yield from _of_lease(lane)
+
+
+def _of_lease(lane: LaneSeen) -> Iterator[Finding]:
+    """Orders cannot be recorded without the engine, and calls go on for what is left of a lease at most."""
+    lease = lane.lease
+    if lease is None:
+        return
+    if lease.error:
+        left = "calls go on to the end of this host's lease" if lease.is_ours else "no call can be made"
+        yield Finding(Status.FAIL, f"lane {lane.name}: the engine cannot be asked, so {left}: {lease.error}")
+    elif lease.is_standby:
+        yield Finding(Status.WARN, f"standby: lane {lane.name} is {told_lease(lease)}")
+    elif lease.quiet and not lease.is_ours:
+        yield Finding(
+            Status.WARN, f"lane {lane.name} is granted to nobody for the length of a lease: the engine is new"
+        )
+
+
+def _awaits_lane(seen: Sighting, member: Member, account: AccountSeen) -> bool:
+    """Whether all that the account's broker lacks is the lane, which another host has, or is about to let go."""
+    lease = next((lane.lease for lane in seen.lanes if lane.name == member.lane), None)
+    if lease is None or lease.error or lease.is_ours:
+        return False
+    return not account.error or any(sign in account.error for sign in LANE_AWAITED)
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
@@ -199,7 +226,13 @@ def _of_account(seen: Sighting, member: Member, now_ns: int, now_s: float) -> It
         return
     yield from _of_key(key, now_s)
     if not key.diagnosis:  # its broker would say the same once more
-        yield from _of_broker(account, late_after_s(seen.watch_s), now_ns)
+        eased = _awaits_lane(seen, member, account)
+        yield from (_eased(finding) if eased else finding for finding in _of_broker(account))
+        yield from _of_asking(account, late_after_s(seen.watch_s), now_ns)
+
+
+def _eased(finding: Finding) -> Finding:
+    return Finding(Status.WARN, f"awaits its lane: {finding.text}")
 
 
 def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
@@ -222,7 +255,7 @@ def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
         yield Finding(Status.WARN, f"Kraken throttles the key for another {blocked_s:.0f} s")
 
 
-def _of_broker(account: AccountSeen, late_s: float, now_ns: int) -> Iterator[Finding]:
+def _of_broker(account: AccountSeen) -> Iterator[Finding]:
     if account.as_of is None and not account.error:
         yield Finding(Status.FAIL, "no answer from Kraken yet")
     elif not account.available:
@@ -231,6 +264,9 @@ def _of_broker(account: AccountSeen, late_s: float, now_ns: int) -> Iterator[Fin
         yield Finding(Status.FAIL, f"never answered so far: {account.error}")
     elif account.error_count:
         yield Finding(Status.WARN, f"errors in a row: {account.error_count}, the last: {account.error}")
+
+
+def _of_asking(account: AccountSeen, late_s: float, now_ns: int) -> Iterator[Finding]:
     if account.asked_ns is not None and account.next_try_s is None:  # while it recovers, the broker asks when it may
         ago_s = age_s(account.asked_ns, now_ns)
         if ago_s > late_s:

@@ -17,10 +17,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from sealane import __version__
+from sealane.core.nonce import NS_PER_S
 from sealane.gateway import tallies
 from sealane.gateway.health import age_s
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen
 from sealane.gateway.state import ACCEPTED, State
+from sealane.store.port import LeaseView
 
 Sample = tuple[tuple[str, ...], float]
 """The values of the labels, and the number."""
@@ -66,6 +68,10 @@ def _lanes(value: Callable[[State, LaneSeen], float | None]) -> Callable[[State]
                 yield (lane.name,), float(found)
 
     return samples
+
+
+def _leases(value: Callable[[LeaseView], float | None]) -> Callable[[State], Iterator[Sample]]:
+    return _lanes(lambda _, lane: None if lane.lease is None else value(lane.lease))
 
 
 def _keys(value: Callable[[KeySeen], float | None]) -> Callable[[State], Iterator[Sample]]:
@@ -196,6 +202,28 @@ METRICS: tuple[Row, ...] = (
     Row("sealane_api_serialization", "1: one call in flight at a time.", _L, _lanes(lambda _, lane: lane.serialized)),
     Row(
         "sealane_clock_doubted", "1: the clock leaped, nobody follows.", _L, _lanes(lambda _, lane: lane.clock_doubted)
+    ),
+    # leases, where an engine leases lanes to hosts
+    Row("sealane_engine_reachable", "1 where the lane's engine answered.", _L, _leases(lambda lease: not lease.error)),
+    Row("sealane_lease_held", "1 where this host has the lane.", _L, _leases(lambda lease: lease.is_ours)),
+    Row("sealane_lease_standby", "1 where another host has it.", _L, _leases(lambda lease: lease.is_standby)),
+    Row(
+        "sealane_lease_epoch",
+        "Of the last grant: each is greater than the one before.",
+        _L,
+        _leases(lambda lease: lease.epoch or None),
+    ),
+    Row(
+        "sealane_lease_since_timestamp_seconds",
+        "When the holder was granted the lane.",
+        _L,
+        _leases(lambda lease: lease.since_ns / NS_PER_S or None),
+    ),
+    Row(
+        "sealane_lease_waiting_hosts",
+        "Hosts that wait for the lane.",
+        _L,
+        _leases(lambda lease: None if lease.error else len(lease.waiters)),
     ),
     # calls of this process
     Row(

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from html import escape
 
 from sealane import __version__
+from sealane.client.lease_words import told_lease
 from sealane.gateway.health import age_s
 from sealane.gateway.state import AccountState, State
 
 REFRESH_S = 10
+LEASES_MAX = 10
+"""Lanes whose leases are shown; the health document has all."""
 ENDPOINTS = (
     ("/health/kraken-nonce", "the state as JSON: 200 for pass and warn, 503 for fail"),
     ("/readyz", "whether to send it work: 503 where the state is fail"),
@@ -83,9 +86,17 @@ def _figures(state: State) -> str:
         ("API serialization", "on" if state.serialized else "OFF"),
         ("lanes", "one for all accounts" if state.seen.lanes_setting == "global" else "one a key"),
         ("up for", lasted(state.uptime_s)),
+        *_leases(state),
     )
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in figures)
     return f'<div class="scroll"><table class="figures">{rows}</table></div>'
+
+
+def _leases(state: State) -> list[tuple[str, str]]:
+    """Who drives which lane, where an engine leases them to hosts."""
+    leased = [(lane.name, lane.lease) for lane in state.seen.lanes if lane.lease is not None]
+    rows = [(f"lane {name}", f"{told_lease(lease)}; {len(lease.waiters)} waiting") for name, lease in leased]
+    return rows[:LEASES_MAX]
 
 
 def _accounts(state: State) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sealane.client.statistics import CounterFigures
+from sealane.store.port import LeaseView
 
 GLOBAL = "global"
 """How the one lane of all accounts is called here; a key's own lane is called by its account."""
@@ -53,6 +54,7 @@ class LaneSeen:
         waiting, busy: callers of this process.
         under_way: the write that is on the wire, or that a dead process left, "" for none.
         clock_doubted: the clock leaped and is not followed.
+        lease: who drives it, where an engine leases it to hosts.
         error: why it could not be read, "" where it could.
     """
 
@@ -67,6 +69,7 @@ class LaneSeen:
     busy: bool = False
     under_way: str = ""
     clock_doubted: bool = False
+    lease: LeaseView | None = None
     error: str = ""
 
 

@@ -17,5 +17,7 @@ DOUBT_GRACE_S = 5.0
 """An order whose answer is younger than this is under way, not in doubt."""
 ASKERS_MAX = 8
 """Accounts that are asked at the same time."""
+LANE_AWAITED = ("this host's lease of lane", "was busy for", "is still being handed over")
+"""What an account's error says where its call did not have its turn of the lane; nothing was sent then."""
 NOT_DURABLE = "Could not persist"
 """How the store's errors begin, in whatever an account's error says."""

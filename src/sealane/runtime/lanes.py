@@ -370,7 +370,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def busy(lane: Lane, limit_s: float) -> Unavailable:
     """The error for a turn that did not come within its limit, with what is known of who has it."""
-    turn = lane.view().turn or {}
+    turn = lane.store.view(lane.clock.wall_ns(), asking=False).turn or {}  # it may be told on an event loop
     method = f"; {turn['method']} (nonce {turn['nonce']}) is under way" if turn.get("method") else ""
     here = f"{lane.waiting} wait in this process" + (", which holds it" if lane.held else "")
     return Unavailable(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")

@@ -69,6 +69,12 @@ class Engine(Protocol):
     def show(self, lane: str) -> Record | None:
         """The lane's record as it stands, with times by the engine's clock; None where there is none."""
 
+    def documents(self, lane: str) -> Documents:
+        """The lane's documents as they stand, whoever holds it; {} for none."""
+
+    def lanes(self) -> list[str]:
+        """The names of all lanes that have a record, in order. For people: it may look at all that the engine keeps."""
+
     def now_ms(self) -> int:
         """The engine's clock."""
 
@@ -95,6 +101,9 @@ class Engine(Protocol):
         """Whether the process of a token was heard of within its span."""
 
     # --- itself ---------------------------------------------------------------------------------------------------
+
+    def weakness(self) -> str:
+        """What of the engine's set-up may lose what it answered, in one sentence; "" where it tells of nothing."""
 
     def close(self) -> None:
         """Let go of connections; the next verb takes them up again."""

@@ -20,11 +20,12 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
+from sealane.store.contents import contents_in, lanes_in
 from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
 from sealane.store.intent_file import IntentFile
 from sealane.store.nonce_file import NonceFile, content_of, not_durable
-from sealane.store.port import LaneView
+from sealane.store.port import LaneContents, LaneView
 from sealane.store.rate_file import RateFiles
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 from sealane.store.turn_file import TurnFile
@@ -52,6 +53,14 @@ class FileStore:
     def intents(self) -> IntentFile:
         """See ``port.Store``. It keeps two files open at most, beside those of the lanes."""
         return self._intents
+
+    def lanes(self) -> list[str]:
+        """See ``port.Store``."""
+        return lanes_in(self._disk, self.folder)
+
+    def contents(self, name: str) -> LaneContents:
+        """See ``port.Store``."""
+        return contents_in(self._disk, self.folder, name)
 
     def opened(self, lane: FileLane) -> None:
         """Note that a lane opened files, and close idle lanes beyond the limit.
@@ -128,7 +137,7 @@ class FileLane:
     def _key_path(self, fingerprint: str) -> Path:
         return self._folder / "keys" / f"{fingerprint}.state"
 
-    def view(self, wall_ns: int) -> LaneView:
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

@@ -30,6 +30,7 @@ from sealane.store.file import FileLane
 from sealane.store.host import Host
 from sealane.store.lane_documents import EPOCH, FENCE, LaneDocuments, written_in
 from sealane.store.lease_file import LeaseFile
+from sealane.store.lease_view import LeaseViewer, holder_document
 from sealane.store.port import LaneView
 
 ENGINE_PATIENCE_S = 10.0
@@ -55,6 +56,7 @@ class HostedLane:
         files.nonces.permit = self._permit
         self._documents = LaneDocuments(files, host.clock)
         self.revise_rates = self._documents.revise_rates
+        self._viewer = LeaseViewer(host)
         self.reserve = files.reserve
         self.confirm_clock, self.clock_doubted = files.confirm_clock, files.clock_doubted
         self.read_turn, self.write_turn = files.read_turn, files.write_turn
@@ -259,6 +261,7 @@ class HostedLane:
         if documents is not None:
             due = int(json.loads(documents.get(FENCE, "0")))
             hold = replace(hold, fence_epoch=max(due, 0 if grant.clean else grant.epoch))
+            self._documents.holder = holder_document(self._host)
         if not before.is_of(self._host.name, clock.boot_ns()):
             hold = replace(hold, user=self._host.process)
         self.wanted = grant.wanted
@@ -363,9 +366,9 @@ class HostedLane:
         except Unavailable as error:
             raise NotDurable(f"the key's state stands on this host alone: {error}") from error
 
-    def view(self, wall_ns: int) -> LaneView:
-        """See ``port.LaneStore``."""
-        return self._files.view(wall_ns)
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+        """See ``port.LaneStore``. The engine is asked who holds the lane, unless told otherwise."""
+        return replace(self._files.view(wall_ns), lease=self._viewer.view(self.name, self._lease.read(), asking=asking))
 
     # --- files ----------------------------------------------------------------------------------------------------
 

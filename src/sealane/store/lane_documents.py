@@ -3,7 +3,8 @@
 1. A key's state bears the epoch in which it was written, and the later one stands. What this host wrote and the engine
    did not hear yet is told as it stands in the host's files, by whichever process tells it: never as it stood once.
 2. Counters that changed are told as they stand; levels that come are merged with ours.
-3. From which epoch on keys are to be fenced is told each time, for an engine may have lost it.
+3. Who took the lane over says on which machine that was, once.
+4. From which epoch on keys are to be fenced is told each time, for an engine may have lost it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sealane.store.file import FileLane
 from sealane.store.floors import GLOBAL_LANE
 from sealane.store.host import Clock
 
-KEY, RATES, FENCE, EPOCH = "key ", "rates ", "fence", "epoch"
+KEY, RATES, FENCE, HOLDER, EPOCH = "key ", "rates ", "fence", "holder", "epoch"
 WRITTEN_SLACK_S = 1.0
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class LaneDocuments:
         self._untold: set[str] = set()
         self._told_ns = 0
         self._mine: set[str] = set()
+        self.holder = ""
 
     def changed(self, fingerprint: str) -> None:
         """A key's state was written."""
@@ -72,12 +74,15 @@ class LaneDocuments:
         documents = {KEY + name: json.dumps(dict(self._files.read_key(name))) for name in untold}
         for account in self._accounts(since_ns):
             documents[RATES + account] = json.dumps(travelling(self._files.rates(account)))
+        if self.holder:
+            documents[HOLDER] = self.holder
         if hold.fence_epoch:
             documents[FENCE] = json.dumps(hold.fence_epoch)
         answer = step(documents)
         if not isinstance(answer, Lost):
             self._told_ns = since_ns
             self._untold -= untold
+            self.holder = ""
         return answer
 
     def after_fork(self) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
 from sealane.errors import SettingsError
 from sealane.store.intents import SETTLED_KEPT, Intents, intent_of
-from sealane.store.port import LaneView
+from sealane.store.port import LaneContents, LaneView
 
 NOTES_MAX = 100_000
 """How many orders are remembered."""
@@ -43,6 +43,17 @@ class MemoryStore:
     def intents(self) -> MemoryIntents:
         """See ``port.Store``."""
         return self._intents
+
+    def lanes(self) -> list[str]:
+        """See ``port.Store``."""
+        return sorted(name for name, lane in self._lanes.items() if lane.last())
+
+    def contents(self, name: str) -> LaneContents:
+        """See ``port.Store``."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            return LaneContents(0, {}, {}, {})
+        return LaneContents(lane.last(), lane.keys(), dict(self._books.rates), lane.read_turn())
 
 
 class MemoryIntents:
@@ -192,6 +203,10 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         self._keys[fingerprint] = dict(state)
 
+    def keys(self) -> dict[str, Mapping[str, object]]:
+        """Every key's state."""
+        return dict(self._keys)
+
     def rates(self, account: str) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
         return self._books.rates.get(account, {})
@@ -215,7 +230,7 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         return self._books.notes.get((account, name))
 
-    def view(self, wall_ns: int) -> LaneView:
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sealane.errors import SettingsError
@@ -67,6 +69,28 @@ def _hosted(url: str, kind: str, folder: Path, env_floor: int) -> Store:
     made = _redis if kind.startswith("redis") else _postgres
     place = f"{url} {folder.resolve()} {env_floor}"
     return _share(place, lambda: HostedStore(made(url), FileStore(folder, env_floor=env_floor)))
+
+
+@contextmanager
+def opened_apart(url: str) -> Iterator[Store]:
+    """The store of a URL for a while, as a host of its own where an engine leases lanes to hosts.
+
+    So it shares no lease with this machine's programs, in whatever folder theirs are kept. The lanes are to be closed
+    before the end. Raises SettingsError as ``open_store`` does.
+    """
+    from sealane.store.file import FileStore
+    from sealane.store.hosted_store import HostedStore
+
+    scheme = _SCHEME.match(url)
+    if not scheme or scheme[1] not in ENGINES:
+        yield open_store(url)
+        return
+    with tempfile.TemporaryDirectory(prefix="sealane-host-") as folder:
+        store = HostedStore((_redis if scheme[1].startswith("redis") else _postgres)(url), FileStore(Path(folder)))
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def _redis(url: str) -> Engine:

@@ -25,11 +25,49 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class LeaseView:
+    """Who drives a lane that an engine leases to hosts.
+
+    Attributes:
+        engine: its address, without a password.
+        host, hostname: this host's name at the engine, and its machine's.
+        holder, holder_hostname: who has the lane, or for whom it is kept; "" for nobody, and where it is not known.
+        is_ours: this host may send now.
+        epoch: of the holder's grant, or of the last.
+        since_ns, expires_ns: of the holder's lease, by the engine's clock (Unix), 0 for none.
+        floor: what the engine knows every later nonce to be above; while a lease is in use, its holder knows more.
+        waiters: the hosts that wait, in the order of asking.
+        quiet: the engine is new or was restarted, and grants nothing for the length of one lease.
+        error: why the engine was not asked, or did not answer; then the rest is what this host knows by itself.
+    """
+
+    engine: str
+    host: str
+    hostname: str
+    holder: str = ""
+    holder_hostname: str = ""
+    is_ours: bool = False
+    epoch: int = 0
+    since_ns: int = 0
+    expires_ns: int = 0
+    floor: int = 0
+    waiters: tuple[str, ...] = ()
+    quiet: bool = False
+    error: str = ""
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether another host has the lane."""
+        return bool(self.holder) and self.holder != self.host and not self.is_ours
+
+
+@dataclass(frozen=True)
 class LaneView:
     """What a lane shows of itself, read without waiting for anybody.
 
     ``mark`` is the durable high-water mark (0 where the store keeps none), ``stored_age_s`` the seconds since the
-    last nonce was stored (None before the first), ``turn`` the record of the write under way, if any.
+    last nonce was stored (None before the first), ``turn`` the record of the write under way, if any, and ``lease`` who
+    drives it where an engine leases it to hosts.
     """
 
     name: str
@@ -39,6 +77,23 @@ class LaneView:
     clock_doubted: bool
     turn: Mapping[str, object] | None
     where: str
+    lease: LeaseView | None = None
+
+
+@dataclass(frozen=True)
+class LaneContents:
+    """What a place keeps of a lane, for another place to take over: as it stands, read without a turn.
+
+    Attributes:
+        floor: no nonce that was issued is above; it may be a few seconds' worth higher.
+        keys: keys' states by fingerprint. rates: accounts' counters by name. Other lanes' may be among them.
+        turn: the record of the write under way, {} for none.
+    """
+
+    floor: int
+    keys: Mapping[str, Mapping[str, object]]
+    rates: Mapping[str, Mapping[str, object]]
+    turn: Mapping[str, object]
 
 
 class LaneStore(Protocol):
@@ -117,8 +172,8 @@ class LaneStore(Protocol):
     def noted(self, account: str, name: str) -> str | None:
         """A note, None where there is none any more."""
 
-    def view(self, wall_ns: int) -> LaneView:
-        """What the lane shows of itself."""
+    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+        """What the lane shows of itself; with ``asking`` False, what can be told without asking another machine."""
 
     def close(self) -> None:
         """Let go of files and connections; the next verb takes them up again."""
@@ -176,3 +231,9 @@ class Store(Protocol):
 
     def intents(self) -> IntentLog:
         """The log of intents: the same object each time."""
+
+    def lanes(self) -> list[str]:
+        """The names of all lanes that the place knows, in order. Creates nothing."""
+
+    def contents(self, name: str) -> LaneContents:
+        """What the place keeps of a lane, whoever drives it. Creates nothing, and waits for nobody's turn."""

@@ -9,6 +9,7 @@ What a store cannot do is said by a flag, and shows in the report as a skipped t
 
 from __future__ import annotations
 
+from sealane.testing.contract_contents import ContentsContract
 from sealane.testing.contract_draws import DrawContract
 from sealane.testing.contract_intents import IntentContract
 from sealane.testing.contract_owners import OwnerContract
@@ -19,6 +20,13 @@ from sealane.testing.contract_turns import TurnContract
 
 
 class StoreContract(
-    DrawContract, TurnContract, StateContract, RateContract, ProcessContract, IntentContract, OwnerContract
+    DrawContract,
+    TurnContract,
+    StateContract,
+    RateContract,
+    ProcessContract,
+    IntentContract,
+    OwnerContract,
+    ContentsContract,
 ):
     """Every promise of ``sealane.store.port``."""

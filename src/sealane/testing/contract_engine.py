@@ -95,6 +95,33 @@ class EngineContract:
         finally:
             stop()
 
+    # --- what is there ----------------------------------------------------------------------------------------------
+
+    def test_lanes_are_listed_once_they_were_asked_for(self, tmp_path: Path) -> None:
+        """By name, whoever holds them; a lane that was only looked at is none."""
+        engine = self.open(tmp_path)
+        assert engine.lanes() == []
+        assert engine.show("kraken_key_ffff") is None
+        for lane in (OTHER, LANE):
+            engine.acquire(lane, A, 0)
+        assert self.open(tmp_path).lanes() == [LANE, OTHER]
+
+    def test_documents_are_shown_to_anybody(self, tmp_path: Path) -> None:
+        """The last word of each, while another holds the lane and after."""
+        engine, reader = self.ready(tmp_path), self.open(tmp_path)
+        assert reader.documents(LANE) == {}
+        grant = self.granted(engine, A)
+        engine.renew(LANE, A, grant.epoch, 0, {"key 0123abcd": '{"n": 1}', "fence": "7"})
+        engine.renew(LANE, A, grant.epoch, 0, {"key 0123abcd": '{"n": 2}'})
+        assert reader.documents(LANE) == {"key 0123abcd": '{"n": 2}', "fence": "7"}
+        engine.release(LANE, A, grant.epoch, 5, {"fence": "8"})
+        assert reader.documents(LANE) == {"key 0123abcd": '{"n": 2}', "fence": "8"}
+        assert reader.documents(OTHER) == {}
+
+    def test_it_tells_how_it_may_forget(self, tmp_path: Path) -> None:
+        """A sentence, or nothing."""
+        assert self.open(tmp_path).weakness().count("\n") == 0
+
     # --- leases ---------------------------------------------------------------------------------------------------
 
     def test_an_unknown_lane_is_granted_after_one_lease(self, tmp_path: Path) -> None:

@@ -94,6 +94,16 @@ class TableEngine:
         with self._changed:
             return self._lanes[lane].record if lane in self._lanes else None
 
+    def documents(self, lane: str) -> Documents:
+        """See ``Engine``."""
+        with self._changed:
+            return dict(self._lanes[lane].documents) if lane in self._lanes else {}
+
+    def lanes(self) -> list[str]:
+        """See ``Engine``."""
+        with self._changed:
+            return sorted(name for name, known in self._lanes.items() if known.record is not None)
+
     def _moment(self) -> lease.Engine:
         return lease.Engine(self.incarnation, self.now_ms(), self.lease_ms)
 
@@ -161,6 +171,10 @@ class TableEngine:
         """From now on the lane is one that was let go cleanly, long ago and before any nonce."""
         with self._changed:
             self._lanes.setdefault(lane, _Lane()).record = Record(self.incarnation, 0, clean=True)
+
+    def weakness(self) -> str:
+        """See ``Engine``."""
+        return "it is in one process's memory: nothing outlives that process"
 
     def close(self) -> None:
         """See ``Engine``."""

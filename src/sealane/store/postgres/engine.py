@@ -26,6 +26,9 @@ _STATEMENTS = {
     "withdraw": "SELECT {schema}.withdraw(%s::text, %s::text, %s::bigint)",
     "show": "SELECT incarnation, quiet_until_ms, epoch, host, claimed, since_ms, expires_ms, floor, ceiling, clean,"
     " waiting, waiting_until_ms FROM {schema}.lanes WHERE lane = %s::text",
+    "documents": "SELECT name, document FROM {schema}.documents WHERE lane = %s::text",
+    "lanes": 'SELECT lane FROM {schema}.lanes ORDER BY lane COLLATE "C"',
+    "fsync": "SELECT current_setting('fsync')",
     "now": "SELECT {schema}.clock_ms()",
     "write": "SELECT {schema}.write_intent(%s::text, %s::text[], %s::text, %s::boolean, %s::boolean)",
     "read": "SELECT document FROM {schema}.intents WHERE intent_id = coalesce("
@@ -112,6 +115,14 @@ class PostgresEngine:
         waiters = tuple(Waiter(*waiter) for waiter in zip(hosts, until_ms, strict=True))
         return replace(Record(*known), waiters=waiters)
 
+    def documents(self, lane: str) -> Documents:
+        """See ``Engine``."""
+        return dict(self._ask("documents", lane))
+
+    def lanes(self) -> list[str]:
+        """See ``Engine``."""
+        return [str(lane) for (lane,) in self._ask("lanes")]
+
     def now_ms(self) -> int:
         """See ``Engine``."""
         return int(self._ask("now")[0][0])
@@ -145,6 +156,12 @@ class PostgresEngine:
         return bool(rows and rows[0][0])
 
     # --- itself ---------------------------------------------------------------------------------------------------
+
+    def weakness(self) -> str:
+        """See ``Engine``. What a session may set otherwise, each step sets for itself."""
+        if self._ask("fsync")[0][0] == "on":
+            return ""
+        return "its disk is never waited for (fsync off): power loss may spoil all it keeps"
 
     def close(self) -> None:
         """See ``Engine``."""

@@ -31,8 +31,8 @@ an intent is as durable as the table says.
 One address is spoken to. Where another server takes over, the address has to lead to it: a name, a proxy, or a cluster;
 Sentinel is not asked.
 
-The server must not evict keys that have no time to live (``maxmemory-policy`` noeviction or volatile-*): another
-policy is refused. Its user needs, on the prefix's keys and channels: EVAL, EVALSHA, the commands in the scripts (INFO
-and TIME among them), BLPOP, SUBSCRIBE, and WAIT or WAITAOF where they are used. The lease's length is taken from each
-host's URL and has to be the same in all.
+The server must not evict keys that have no time to live (``maxmemory-policy`` noeviction or volatile-*): another policy
+is refused. Its user needs, on the prefix's keys and channels: EVAL, EVALSHA, the commands in the scripts (INFO and TIME
+among them), BLPOP, SUBSCRIBE, HGETALL, for copies of a store SCAN, and WAIT or WAITAOF where they are used. The lease's
+length is taken from each host's URL and has to be the same in all.
 """

@@ -60,6 +60,15 @@ class Address:
         stem = f"{self.prefix}:{{{quote(lane, safe='')}}}:"
         return stem + "lease", stem + "waiters", stem + "documents", stem + "wake:"
 
+    def lane_form(self) -> str:
+        """The form of all lanes' first key, for a scan."""
+        return f"{self.prefix}:{{*}}:lease"
+
+    def lane_of(self, key: str) -> str:
+        """The lane whose first key this is, "" for none."""
+        found = re.fullmatch(re.escape(self.prefix) + r":\{([^{}]*)\}:lease", key)
+        return unquote(found[1]) if found else ""
+
     def intent_keys(self) -> tuple[str, ...]:
         """Documents, the two orders, who is found by which other name and back, and the counter: all of one slot."""
         stem = f"{self.prefix}:{{{INTENTS_TAG}}}:"

@@ -91,6 +91,17 @@ class RedisEngine:
         flat, waiters = self._run(script("show"), self._address.lane_keys(lane)[:2], write=False)
         return _record(flat, waiters) if flat else None
 
+    def documents(self, lane: str) -> Documents:
+        """See ``Engine``."""
+        key = self._address.lane_keys(lane)[2]
+        (flat,) = self._wire.call(key, [("HGETALL", key)])
+        return dict(_pairs(self._checked(flat)))
+
+    def lanes(self) -> list[str]:
+        """See ``Engine``. A scan of all keys of the server, the prefix's and others."""
+        form = self._address.lane_form()
+        return sorted(lane for key in self._wire.scan(form) if (lane := self._address.lane_of(key)))
+
     def now_ms(self) -> int:
         """See ``Engine``."""
         (reply,) = self._wire.call(self._address.owners_key(), [("TIME",)])
@@ -136,6 +147,18 @@ class RedisEngine:
         return bool(self._run(script("lives"), (self._address.owners_key(),), (owner,), write=False))
 
     # --- itself ---------------------------------------------------------------------------------------------------
+
+    def weakness(self) -> str:
+        """See ``Engine``."""
+        asked = [("INFO", "persistence"), ("CONFIG", "GET", "save")]
+        told, save = self._wire.call(self._address.owners_key(), asked)
+        if "aof_enabled:1" in self._checked(told):
+            return ""
+        if isinstance(save, Exception):  # who may not ask
+            return "it keeps no log of what it answers (appendonly no): a restart takes some of it back"
+        if save == ["save", ""]:
+            return "it keeps nothing on disk (appendonly no, no snapshots): a restart forgets floors, keys and orders"
+        return "it keeps snapshots only (appendonly no): a restart takes back what came after the last one"
 
     def close(self) -> None:
         """See ``Engine``. Listeners go on until they are ended."""

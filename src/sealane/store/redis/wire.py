@@ -24,6 +24,8 @@ CONNECT_S = 1.0
 ANSWER_S = 1.5
 """How long a piece of an answer may take."""
 TRIES = 2
+SCAN_COUNT = 10_000
+"""Keys that a step of a scan looks at: some milliseconds of the server."""
 CLUSTER_TRIES = 5
 """A dead node, another that sends elsewhere, and the one meant; and once more."""
 
@@ -106,6 +108,37 @@ class Wire:
             if not repeat or time.monotonic() >= ends_s:
                 break
         raise trouble
+
+    def scan(self, form: str) -> set[str]:
+        """The keys of a form, on all nodes that have slots."""
+        ends_s = time.monotonic() + ENGINE_LIMIT_S
+        try:
+            return {key for node in self._primaries(ends_s) for key in self._scanned(node, form, ends_s)}
+        except _NotSent as unsent:
+            trouble = self.meaning(unsent.error)
+        except self._troubles as error:
+            trouble = self.meaning(error)
+        raise trouble
+
+    def _primaries(self, ends_s: float) -> set[Node]:
+        seen_from = self.nodes.node()
+        if not self.address.cluster:
+            return {seen_from}
+        (slots,) = self._exchanged(seen_from, [("CLUSTER", "SLOTS")], ends_s, 0.0)
+        if isinstance(slots, Exception):
+            raise slots
+        return {nodes_in([part[:3]], seen_from)[0] for part in slots}  # a slot's primary comes first
+
+    def _scanned(self, node: Node, form: str, ends_s: float) -> Iterator[str]:
+        cursor = "0"
+        while True:
+            (reply,) = self._exchanged(node, [("SCAN", cursor, "MATCH", form, "COUNT", SCAN_COUNT)], ends_s, 0.0)
+            if isinstance(reply, Exception):
+                raise reply
+            cursor, keys = reply
+            yield from keys
+            if cursor == "0":
+                return
 
     def subscription(self, channel: str) -> Connection:
         """A connection of its own that listens to a channel; whoever has it closes it."""
