@@ -1,6 +1,7 @@
 """Clients at the edges of their lives: closed under a call, over two event loops, with arguments that make no sense."""
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -199,3 +200,22 @@ def test_an_interrupted_order_says_that_its_end_is_unknown(keys):
     out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 5
     assert json.loads(out)["error"]["kind"] == "InDoubt"
+
+
+def test_an_async_client_closes_what_its_background_opened(keys, monkeypatch):
+    """An order was found out on a thread, over a connection of its own."""
+    monkeypatch.setenv("SEALANE_VISIBILITY_LAG_S", "0.2")
+
+    async def run():
+        async with AsyncKraken.from_env() as kraken:
+            keys.add_fault("drop_before", methods=["AddOrder", "GetApiKeyInfo"], count=4)
+            with contextlib.suppress(InDoubt):
+                await kraken.place_order(pair="XBTUSD", side="buy", volume="0.01", price="1000", timeout_s=0.1)
+            while kraken.orders(in_doubt=True):
+                await asyncio.sleep(0)
+            background = kraken._background
+        return background
+
+    background = asyncio.run(run())
+    assert background._closed
+    assert background._idle == []
