@@ -63,7 +63,7 @@ def test_all_gates_pass_and_the_order_is_only_checked(keys):
     (signal,) = gates[4]["inputs"]["signals"]
     assert signal["end"] == "validated"
     assert signal["signal"].startswith("buy 0.00005000 XBTUSD at ")
-    assert methods(keys) == ["Balance", "AddOrder"]
+    assert methods(keys) == ["Balance", "BalanceEx", "AddOrder"]
     assert nothing_was_placed(keys)
 
 
@@ -87,7 +87,7 @@ def fault(**rule):
     [
         (fault(kind="error", error="EGeneral:Permission denied", methods=["Balance"]), 1, "Permission denied"),
         (lambda sim: sim.set_status("cancel_only"), 2, "cancel_only"),
-        (lambda sim: sim.update_account("MASTER", balances={"ZUSD": "9.99"}), 3, "9.99 USD, at least 10 USD"),
+        (lambda sim: sim.update_account("MASTER", balances={"ZUSD": "9.99"}), 3, "9.99 USD free, at least 10 USD"),
         (lambda sim: sim.set_status(XBTUSD="limit_only"), 4, "XBTUSD: it is limit_only"),
         (lambda sim: sim.update_account("MASTER", permissions=["query-funds"]), 5, "Permission denied"),
     ],

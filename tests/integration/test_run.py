@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from decimal import Decimal
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +28,16 @@ class Both:
 class Large:
     def decide(self, market, account):
         return [Signal("XBTUSD", "buy", Decimal(1)), Signal("ETHUSD", "sell", Decimal("0.001"))]
+
+class Buys:
+    def decide(self, market, account):
+        volume = (Decimal(30) / market.quotes["XBTUSD"].ask).quantize(Decimal("0.00000001"))
+        return [Signal("XBTUSD", "buy", volume)] * 4
+
+class Bids:
+    def decide(self, market, account):
+        price = (market.quotes["XBTUSD"].bid / 2).quantize(Decimal("0.1"))
+        return [Signal("XBTUSD", "buy", (Decimal(30) / price).quantize(Decimal("0.00000001")), price)]
 
 class AnnFails(Both):
     def decide(self, market, account):
@@ -128,6 +139,24 @@ def test_what_is_beyond_the_limits_is_not_placed(keys):
     assert "largest order of 10 USD" in large["reason"]
     assert "not among the allowed pairs" in other["reason"]
     assert orders(keys)["MASTER"] == []
+
+
+CAPITAL = {"SEALANE_MAX_ORDER_USD": "50", "SEALANE_MIN_CAPITAL_USD": "100"}
+
+
+def test_several_buys_in_a_round_leave_the_least_capital(keys):
+    keys.update_account("MASTER", balances={"ZUSD": "200"})
+    found, _ = document("bot:Buys", "--rounds", "1", "--live", "-a", "MASTER", **CAPITAL)
+    (account,) = found["accounts"]
+    assert (account["signals"]["placed"], account["signals"]["blocked"]) == (3, 1)
+    assert Decimal(keys.state()["accounts"]["MASTER"]["balances"]["ZUSD"]) > Decimal("109"), "fees come on top"
+
+
+def test_what_open_orders_hold_is_not_capital_in_the_rounds_behind(keys):
+    keys.update_account("MASTER", balances={"ZUSD": "200"})
+    found, said = document("bot:Bids", "--rounds", "5", "--interval-s", "0.1", "--live", "-a", "MASTER", **CAPITAL)
+    assert len(orders(keys)["MASTER"]) == 3, said
+    assert found["accounts"][0]["last"]["gates"][0]["inputs"]["total"] == "200.0000"
 
 
 def test_hard_buy_off_blocks_buys_and_sells_stay_possible(keys):

@@ -19,7 +19,8 @@ ONE = Signal("XBTUSD", "buy", Decimal("0.001"))
 
 def account(usd="1000", coin="0", usdt="0"):
     amounts = {"ZUSD": Decimal(usd), "USDT": Decimal(usdt), "XXBT": Decimal(coin)}
-    return AccountView("MASTER", Decimal(usd), Decimal(usdt), Decimal(usd) + Decimal(usdt), amounts)
+    total = Decimal(usd) + Decimal(usdt)
+    return AccountView("MASTER", Decimal(usd), Decimal(usdt), total, amounts, total)
 
 
 # --- signals and views --------------------------------------------------------------------------------------------
@@ -179,16 +180,18 @@ def test_the_example_says_nothing_where_it_cannot():
         (LIMITS, account(), "buy"),
         (replace(LIMITS, buys_off=True), account(), "sell"),
         (LIMITS, account("49", "1"), "sell"),
+        (LIMITS, account("51", "1"), "sell"),
+        (LIMITS, replace(account(), free=Decimal(49)), "sell"),
     ],
 )
 def test_a_preflight_checks_a_buy_or_a_sell_where_buys_are_blocked(limits, mine, side):
     (signal,) = probe(limits)(market(XBTEUR=("44999", "45000"), XBTUSD=("49999", "50000")), mine)
     assert (signal.pair, signal.side) == ("XBTUSD", side)
-    assert why_blocked(signal, limits, market(), mine.total, NOW_NS) == ""
+    assert why_blocked(signal, limits, market(), mine.free, NOW_NS) == ""
 
 
 def test_where_only_sells_are_possible_a_preflight_checks_one_of_what_is_held():
-    ether = AccountView("MASTER", Decimal(1), Decimal(0), Decimal(1), {"XETH": Decimal(1)})
+    ether = AccountView("MASTER", Decimal(1), Decimal(0), Decimal(1), {"XETH": Decimal(1)}, Decimal(1))
     view = market(XBTEUR=("44999", "45000"), XBTUSD=("49999", "50000"), ETHUSD=("2999", "3000"))
     assert [signal.pair for signal in probe(LIMITS)(view, ether)] == ["ETHUSD"]
     assert [signal.pair for signal in probe(LIMITS)(view, account("1", "1"))] == ["XBTUSD"]

@@ -4,6 +4,7 @@
 2. Unless it is live, an order is sent with ``validate``: Kraken checks it and places nothing.
 3. An order in doubt, and trouble that is not about one order (no answer, a quarantined key), stops the signals behind.
 4. A stop asked for meanwhile lets the order in flight end; no further one starts.
+5. A buy that was placed, or may have been, is no longer capital for those behind it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from sealane.broker import Broker
 from sealane.core.order import VALIDATED, NotPlaced, Placed
 from sealane.errors import InDoubt, Refused, SealaneError, SettingsError
-from sealane.trading.limits import HardLimits, why_blocked
+from sealane.trading.limits import HardLimits, why_blocked, worth_in
 from sealane.trading.strategy import Signal
 from sealane.trading.views import MarketView
 
@@ -73,8 +74,11 @@ class Executor:
     now_ns: Callable[[], int]
     stopping: Callable[[], bool] = lambda: False
 
-    def execute(self, signals: Sequence[Signal], market: MarketView, capital_usd: Decimal) -> tuple[Execution, ...]:
-        """The end of each signal, in their order; never raises for what became of an order."""
+    def execute(self, signals: Sequence[Signal], market: MarketView, free: Decimal) -> tuple[Execution, ...]:
+        """The end of each signal, in their order; never raises for what became of an order.
+
+        ``free`` is what the account can spend before the first, in dollars.
+        """
         ends: list[Execution] = []
         for signal in signals:
             before = next((end for end in ends if end.stops), None)
@@ -83,11 +87,12 @@ class Executor:
             elif self.stopping():
                 ends.append(Execution(signal, End.NOT_REACHED, "stopping"))
             else:
-                ends.append(self._one(signal, market, capital_usd))
+                ends.append(self._one(signal, market, free))
+                free -= _spent(ends[-1], market)
         return tuple(ends)
 
-    def _one(self, signal: Signal, market: MarketView, capital_usd: Decimal) -> Execution:
-        blocked = why_blocked(signal, self.limits, market, capital_usd, self.now_ns())
+    def _one(self, signal: Signal, market: MarketView, free: Decimal) -> Execution:
+        blocked = why_blocked(signal, self.limits, market, free, self.now_ns())
         if blocked:
             return Execution(signal, End.BLOCKED, blocked)
         try:
@@ -106,6 +111,13 @@ class Executor:
             validate=not self.live,
             **price,
         )
+
+
+def _spent(done: Execution, market: MarketView) -> Decimal:
+    """What a signal took of the capital, or may have taken. A sale's proceeds count when Kraken shows them."""
+    if done.signal.side == "buy" and done.end in (End.PLACED, End.IN_DOUBT):
+        return worth_in(market, done.signal)
+    return Decimal(0)
 
 
 def _ended(signal: Signal, end: object, *, live: bool) -> Execution:

@@ -127,12 +127,12 @@ def health_gate(health: Health) -> GateResult:
     return _judged(HEALTH, trouble, "broker available, key in order, exchange online", vars(health))
 
 
-def capital_gate(total: Decimal, amounts: Mapping[str, Decimal], limits: HardLimits) -> GateResult:
-    """Gate 3: there is enough to trade with. Below the least capital an account may still sell what it holds."""
+def capital_gate(free: Decimal, amounts: Mapping[str, Decimal], limits: HardLimits) -> GateResult:
+    """Gate 3: enough is free to trade with. Below the least capital an account may still sell what it holds."""
     held, least = holdings(amounts), limits.min_capital_usd
-    inputs = {"total": total, "min_capital_usd": least, "holdings": held, "buys_off": limits.buys_off}
-    said = f"{plain(total)} USD, at least {plain(least)} USD is wanted"
-    if total >= least:
+    inputs = {"free": free, "min_capital_usd": least, "holdings": held, "buys_off": limits.buys_off}
+    said = f"{plain(free)} USD free, at least {plain(least)} USD is wanted"
+    if free >= least:
         return _judged(CAPITAL, "", said + (", HARD_BUY_OFF blocks buys" if limits.buys_off else ""), inputs)
     if held:
         return _judged(CAPITAL, "", f"{said}: buys are blocked, {', '.join(held)} can be sold", inputs)

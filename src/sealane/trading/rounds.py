@@ -6,9 +6,10 @@ What differs between the two is who decides on the signals, and whether orders a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from sealane.trading.capital import free_usd
 from sealane.trading.executor import Execution, Executor
 from sealane.trading.gates import (
     EXECUTION,
@@ -72,14 +73,15 @@ class _Steps:
 
     def __init__(self, seat: Seat, seen: Scan, rules: Rules, decide: Decide) -> None:
         self._seat, self._seen, self._rules, self._decide = seat, seen, rules, decide
-        self._view = AccountView(seat.account, Decimal(0), Decimal(0), Decimal(0), {})
+        self._view = AccountView(seat.account, Decimal(0), Decimal(0), Decimal(0), {}, Decimal(0))
         self.executions: tuple[Execution, ...] = ()
 
     def balance(self) -> GateResult:
         found = self._seat.broker.get_account_balance_detailed()
         if found["total"] is not None:
             usd, usdt = found["usd"] or Decimal(0), found["usdt"] or Decimal(0)
-            self._view = AccountView(self._seat.account, usd, usdt, found["total"], found["amounts"])
+            total = found["total"]
+            self._view = AccountView(self._seat.account, usd, usdt, total, found["amounts"], free=Decimal(0))
         return balance_gate(found)
 
     def health(self) -> GateResult:
@@ -96,7 +98,8 @@ class _Steps:
         )
 
     def capital(self) -> GateResult:
-        return capital_gate(self._view.total, self._view.amounts, self._rules.limits)
+        self._view = replace(self._view, free=free_usd(self._seat.client, self._view.total))
+        return capital_gate(self._view.free, self._view.amounts, self._rules.limits)
 
     def market(self) -> GateResult:
         return market_gate(self._seen, self._rules.limits, self._rules.now_ns())
@@ -109,7 +112,7 @@ class _Steps:
             return not_reached(EXECUTION, "stopping")
         signals = self._decide(market, self._view)
         executor = Executor(self._seat.broker, rules.limits, rules.live, rules.now_ns, rules.stopping)
-        self.executions = executor.execute(signals, market, self._view.total)
+        self.executions = executor.execute(signals, market, self._view.free)
         return execution_gate(self.executions)
 
 

@@ -91,8 +91,9 @@ class AccountView:
 
     Attributes:
         account: ``"MASTER"`` or the user's name.
-        usd, usdt, total: dollars; ``total`` is the sum, the account's capital.
+        usd, usdt, total: dollars; ``total`` is the sum, holds on open orders included.
         amounts: every asset by Kraken's name, such as ``{"XXBT": Decimal("0.5")}``; holds on open orders included.
+        free: the dollars that can be spent now (``capital.py``): the account's capital.
     """
 
     account: str
@@ -100,6 +101,7 @@ class AccountView:
     usdt: Decimal
     total: Decimal
     amounts: Mapping[str, Decimal]
+    free: Decimal
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "amounts", MappingProxyType(dict(self.amounts)))
