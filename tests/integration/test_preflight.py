@@ -43,6 +43,13 @@ def methods(sim):
     return [entry["method"] for entry in sim.journal()["entries"]]
 
 
+def test_a_pair_may_go_by_any_name_and_one_unknown_pair_does_not_stop_the_others(keys):
+    found = here("--pair", "XBTUSD", "--pair", "NOPEUSD", code=0, SEALANE_ALLOWED_PAIRS="XXBTZUSD NOPEUSD")
+    (account,) = found["accounts"]
+    assert account["gates"][3]["inputs"]["left_out"] == {"NOPEUSD": "Kraken does not know it: check the spelling"}
+    assert list(account["gates"][3]["inputs"]["pairs"]) == ["XBTUSD"]
+
+
 def nothing_was_placed(sim):
     return all(account["orders"] == {} for account in sim.state()["accounts"].values())
 

@@ -163,6 +163,8 @@ def test_a_program_that_gives_wrong_limits_is_told_which(wrong):
 def test_an_option_narrows_the_pairs_and_never_widens_them():
     named = HardLimits.from_env({"SEALANE_ALLOWED_PAIRS": "XBTUSD,ETHUSD"})
     assert named.only(["btc/usd"]).allowed_pairs == ("XBTUSD",)
+    assert named.only(["XXBTZUSD"]).allowed_pairs == ("XBTUSD",)
+    assert HardLimits.from_env({"SEALANE_ALLOWED_PAIRS": "XXBTZUSD"}).only(["XBTUSD"]).allowed_pairs == ("XBTUSD",)
     assert named.only([]) is named
     with pytest.raises(SettingsError, match="SOLUSD is not in SEALANE_ALLOWED_PAIRS"):
         named.only(["XBTUSD", "SOLUSD"])

@@ -8,6 +8,7 @@ import pytest
 
 from account_fakes import LIMITS, NOW_NS, market, rules_of
 from sealane.errors import SettingsError
+from sealane.simulator.pairs import PAIRS
 from sealane.trading.example import Rebalance
 from sealane.trading.limits import why_blocked
 from sealane.trading.preflight import probe, smallest
@@ -70,11 +71,26 @@ def test_views_cannot_be_changed_by_who_sees_them():
         (" ETH/BTC ", "ETHXBT"),
         ("DOGEUSD", "XDGUSD"),
         ("WBTCUSD", "WBTCUSD"),
-        ("XXBTZUSD", "XXBTZUSD"),
+        ("XXBTZUSD", "XBTUSD"),
     ],
 )
 def test_spellings_of_a_pair(written, name):
     assert compact(written) == name
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_every_name_that_kraken_has_for_a_pair_is_its_altname(pair):
+    assert {compact(name) for name in (pair.name, pair.altname, pair.wsname)} == {pair.altname}
+
+
+@pytest.mark.parametrize(("key", "altname"), [("USDTZUSD", "USDTUSD"), ("XXDGXXBT", "XDGXBT"), ("ZUSDZCAD", "USDCAD")])
+def test_keys_of_old_pairs_are_their_altnames(key, altname):
+    assert compact(key) == altname
+
+
+@pytest.mark.parametrize("altname", ["XTZUSD", "WAXPZUSD", "ATOMUSDT", "XMR.FUSD", "USDT.FUSD", "XXLMUSD"])
+def test_what_only_looks_like_a_key_stays(altname):
+    assert compact(altname) == altname
 
 
 # --- strategies by name -------------------------------------------------------------------------------------------

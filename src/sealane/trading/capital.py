@@ -1,6 +1,6 @@
 """What an account can spend: USD and USDT that nothing holds. What is not known is an error, never zero.
 
-1. An open order's hold is not free, nor is what stands apart by a suffix (``USD.F``, ``USD.HOLD``), nor a line of credit.
+1. An open order's hold is not free, nor is what stands apart by a suffix (``USD.F``, ``USD.HOLD``), nor credit.
 2. A client that makes private calls is asked, once a round. A broker without one has only its balance to go by.
 """
 
