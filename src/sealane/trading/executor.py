@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -20,6 +20,7 @@ from sealane.broker import Broker
 from sealane.core.order import VALIDATED, NotPlaced, Placed
 from sealane.errors import InDoubt, Refused, SealaneError, SettingsError
 from sealane.trading.limits import HardLimits, why_blocked, worth_in
+from sealane.trading.passage import Passage
 from sealane.trading.strategy import Signal
 from sealane.trading.views import MarketView
 
@@ -66,6 +67,7 @@ class Executor:
         live: orders are placed; False has Kraken check them only.
         now_ns: the wall clock.
         stopping: asked before each signal; True starts no further one.
+        passage: through which each order goes; once it is shut none starts.
     """
 
     broker: Broker
@@ -73,6 +75,7 @@ class Executor:
     live: bool
     now_ns: Callable[[], int]
     stopping: Callable[[], bool] = lambda: False
+    passage: Passage = field(default_factory=Passage)
 
     def execute(self, signals: Sequence[Signal], market: MarketView, free: Decimal) -> tuple[Execution, ...]:
         """The end of each signal, in their order; never raises for what became of an order.
@@ -95,10 +98,13 @@ class Executor:
         blocked = why_blocked(signal, self.limits, market, free, self.now_ns())
         if blocked:
             return Execution(signal, End.BLOCKED, blocked)
-        try:
-            end = self._placed(signal, market.named(signal.pair))
-        except Exception as error:  # whatever the broker raised: a signal has an end all the same
-            return _raised(signal, error, live=self.live)
+        with self.passage.order() as may_go:
+            if not may_go:
+                return Execution(signal, End.NOT_REACHED, "stopping")
+            try:
+                end = self._placed(signal, market.named(signal.pair))
+            except Exception as error:  # whatever the broker raised: a signal has an end all the same
+                return _raised(signal, error, live=self.live)
         return _ended(signal, end, live=self.live)
 
     def _placed(self, signal: Signal, pair: str) -> Any:

@@ -66,20 +66,22 @@ class Health:
 Step = Callable[[], GateResult]
 
 
-def walk(steps: Sequence[Step], account: str = "") -> tuple[GateResult, ...]:
-    """Take an account's steps through the gates until one fails; the five results, in order.
+def walk(
+    steps: Sequence[Step], account: str = "", stopping: Callable[[], bool] = lambda: False
+) -> tuple[GateResult, ...]:
+    """Take an account's steps through the gates until one fails, or until it is to stop; the five results, in order.
 
     A step that raises is a gate that fails: what it needed could not be had. It is logged, with its trace where it is
     none of Sealane's errors.
     """
     results: list[GateResult] = []
-    failed = 0
+    left = ""
     for number, step in enumerate(steps, start=1):
-        if failed:
-            results.append(not_reached(number, f"gate {failed} failed"))
-            continue
-        results.append(_taken(number, step, account))
-        failed = number if not results[-1].passed else 0
+        if not left and stopping():
+            left = "stopping"
+        results.append(not_reached(number, left) if left else _taken(number, step, account))
+        if results[-1].passed is False:
+            left = f"gate {number} failed"
     return tuple(results)
 
 

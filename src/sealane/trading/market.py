@@ -1,8 +1,8 @@
 """One look at the market for every account of a round: three public calls, which wait for no lane.
 
-What cannot be had or read is said, never made up: a scan has a market or an error, and a pair that Kraken does not know,
-or whose rows are not whole, is left out with the reason. One unknown pair costs a few calls more: Kraken refuses a list
-that has one, so it is asked for in halves.
+What cannot be had or read is said, never made up: a scan has a market or an error, and a pair that Kraken does not
+know, or whose rows are not whole, is left out with the reason. One unknown pair costs a few calls more: Kraken refuses
+a list that has one, so it is asked for in halves.
 """
 
 from __future__ import annotations

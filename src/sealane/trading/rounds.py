@@ -6,7 +6,7 @@ What differs between the two is who decides on the signals, and whether orders a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from sealane.trading.capital import free_usd
@@ -25,6 +25,7 @@ from sealane.trading.gates import (
 )
 from sealane.trading.limits import HardLimits
 from sealane.trading.market import Scan
+from sealane.trading.passage import Passage
 from sealane.trading.seats import Seat
 from sealane.trading.strategy import Signal
 from sealane.trading.views import AccountView, MarketView
@@ -34,12 +35,13 @@ Decide = Callable[[MarketView, AccountView], Sequence[Signal]]
 
 @dataclass(frozen=True)
 class Rules:
-    """How a round is made: the hard limits, whether orders are placed, the wall clock, and when to stop."""
+    """How a round is made: limits, whether orders are placed, the wall clock, when to stop, what orders go through."""
 
     limits: HardLimits
     live: bool
     now_ns: Callable[[], int]
     stopping: Callable[[], bool] = lambda: False
+    passage: Passage = field(default_factory=Passage)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class AccountRound:
 def account_round(seat: Seat, seen: Scan, rules: Rules, decide: Decide) -> AccountRound:
     """Walk an account through the gates; never raises for what a broker or a strategy did."""
     steps = _Steps(seat, seen, rules, decide)
-    gates = walk([steps.balance, steps.health, steps.capital, steps.market, steps.execution], seat.account)
+    gates = walk(
+        [steps.balance, steps.health, steps.capital, steps.market, steps.execution], seat.account, rules.stopping
+    )
     return AccountRound(seat.account, gates, steps.executions)
 
 
@@ -108,10 +112,10 @@ class _Steps:
         rules, market = self._rules, self._seen.market
         if market is None:  # the gate before has seen to it
             raise LookupError("no market was seen")
+        signals = self._decide(market, self._view)
         if rules.stopping():
             return not_reached(EXECUTION, "stopping")
-        signals = self._decide(market, self._view)
-        executor = Executor(self._seat.broker, rules.limits, rules.live, rules.now_ns, rules.stopping)
+        executor = Executor(self._seat.broker, rules.limits, rules.live, rules.now_ns, rules.stopping, rules.passage)
         self.executions = executor.execute(signals, market, self._view.free)
         return execution_gate(self.executions)
 
