@@ -303,10 +303,10 @@ def test_a_signal_between_two_rounds_ends_it_at_once(keys):
 
 
 def test_a_stop_does_not_wait_for_a_look_at_the_market_that_hangs(keys):
-    keys.add_fault("hang", methods=["SystemStatus"])
+    keys.add_fault("hang", count=100, methods=["SystemStatus"])
     process = started("bot:Both", "--account", "MASTER", "--json")
     with ended(process):
-        until(lambda: asked(keys, "SystemStatus"))
+        until(lambda: keys.faults()[0]["remaining"] < 100)
         asked_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
         out, said = process.communicate(timeout=LIMIT_S)
