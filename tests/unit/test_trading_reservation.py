@@ -88,7 +88,7 @@ def test_who_waits_for_one_account_keeps_nobody_from_the_others(tmp_path):
         both.stop()
         assert join() is False
         with reservation(tmp_path, "ann") as ann:
-            assert ann.wait()
+            assert waiting(ann, told)() is True
 
 
 def test_accounts_are_apart_and_a_name_cannot_leave_the_folder(tmp_path):

@@ -307,7 +307,8 @@ def test_an_account_without_a_thread_leaves_the_others_alone_and_tries_again(mon
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    found = by_name(runner([seat("ann"), seat("bob")], replace(PLAN, rounds=2)).run())
+    plan = replace(PLAN, rounds=2, late_max_s=2.0, stop_limit_s=2.0)
+    found = by_name(runner([seat("ann"), seat("bob")], plan).run())
     assert (found["ann"].rounds, found["ann"].passed_over, found["bob"].rounds) == (1, 0, 2)
     assert "can't start new thread" in found["ann"].trouble
 
@@ -320,7 +321,7 @@ class Hangs(Public):
 
     def __init__(self):
         super().__init__()
-        self.latch = Latch()
+        self.latch = Latch(3 * PATIENCE_S)
 
     def __call__(self, method, /, **params):
         if not self.calls:
