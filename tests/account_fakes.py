@@ -85,6 +85,20 @@ class FakeClient:
         return [types.SimpleNamespace(id=name) for name in self.doubtful]
 
 
+class AskedClient(FakeClient):
+    """Can be asked what is free: its answer, or an error that is raised."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer, self.asked = answer, []
+
+    def private(self, method, /):
+        self.asked.append(method)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 def seat(account="MASTER", **broker):
     return Seat(account, FakeBroker(account, **broker), FakeClient())
 
