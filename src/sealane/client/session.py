@@ -14,6 +14,7 @@ from sealane.client.resolver import Resolver, look_now
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
+from sealane.core.buying import BUYS_OFF, call_buys
 from sealane.core.call import private_call, public_call
 from sealane.core.effects import Caller, Flow
 from sealane.core.events import Event, UnfinishedTurnFound
@@ -127,6 +128,10 @@ class Session:
     ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         everything = {**params, **more} if params else more
+        if self.settings.hard_buy_off and call_buys(method, everything):
+            raise SettingsError(
+                f"{BUYS_OFF}, and this {method} is or may be one: nothing was sent; unset it to buy again"
+            )
         return private_call(self.caller(), method, everything), self.desk()
 
     def balance(self, *, fresh: bool = False) -> tuple[Flow[Balance], Desk]:
@@ -188,6 +193,7 @@ class Session:
             SYSTEM_CLOCK.wall_ns,
             lag_s=self.lag_s,
             sync=self.settings.sync_intents,
+            buys_off=self.settings.hard_buy_off,
         )
         rebuilt_after_fork(self.intents)
 
