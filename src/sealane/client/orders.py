@@ -60,6 +60,9 @@ class Limits:
     timeout_s: float
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (int, float)):
+                raise SettingsError(f"{name} is {value!r}: give a number of seconds")
         if not DEADLINE_MIN_S <= self.deadline_s <= DEADLINE_MAX_S:
             raise SettingsError(
                 f"deadline_s is {self.deadline_s}: give {DEADLINE_MIN_S:.0f} … {DEADLINE_MAX_S:.0f} seconds"

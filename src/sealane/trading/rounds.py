@@ -79,7 +79,7 @@ class _Steps:
         found = self._seat.broker.get_account_balance_detailed()
         if found["total"] is not None:
             usd, usdt = found["usd"] or Decimal(0), found["usdt"] or Decimal(0)
-            self._view = AccountView(self._seat.account, usd, usdt, found["total"], found["amounts"])
+            self._view = AccountView(self._seat.account, usd, usdt, found["total"], found["amounts"] or {})
         return balance_gate(found)
 
     def health(self) -> GateResult:
