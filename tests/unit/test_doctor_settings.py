@@ -136,6 +136,11 @@ def test_settings_that_bite(environ, check):
     assert one(environ, check).level is Level.WARNING
 
 
+@pytest.mark.parametrize("word", ["1", "true", "on"])
+def test_buys_that_are_blocked_are_told(word):
+    assert one({"HARD_BUY_OFF": word}, "hard-buy-off").message == "buys are blocked"
+
+
 @pytest.mark.parametrize(
     "environ",
     [
