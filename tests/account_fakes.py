@@ -42,7 +42,7 @@ class FakeBroker:
             "usd": self.usd,
             "usdt": Decimal(0) if known else None,
             "total": self.usd,
-            "amounts": self.amounts if known else {},
+            "amounts": self.amounts if known else None,
             "error": self.error,
             "stale": self.stale,
             "as_of": 1_800_000_000.0 if known else None,

@@ -204,7 +204,8 @@ class AsyncKraken:
 
     async def _run(self, flow: Flow[T]) -> T:
         self._bind()
-        return await tasks.run(flow, self._session.desk(), self._transport, self._session.turn_wait_s)
+        desk = self._session.desk()
+        return await tasks.run(self._session.writing(flow), desk, self._transport, self._session.turn_wait_s)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""

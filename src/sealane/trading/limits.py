@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
+from sealane.client.settings import buys_are_off
 from sealane.errors import SettingsError
 from sealane.trading.strategy import Signal
 from sealane.trading.views import MarketView, Quote, compact, plain
@@ -21,7 +22,6 @@ MAX_ORDER_USD = Decimal(10)
 MIN_CAPITAL_USD = Decimal(10)
 QUOTE_AGE_MAX_S = 30.0
 """An order is not valued by prices that are older."""
-_SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 D = TypeVar("D")
 
@@ -59,7 +59,7 @@ class HardLimits:
             max_order_usd=_dollars(found, "SEALANE_MAX_ORDER_USD", None),
             min_capital_usd=_dollars(found, "SEALANE_MIN_CAPITAL_USD", MIN_CAPITAL_USD),
             allowed_pairs=_pairs(found.get("SEALANE_ALLOWED_PAIRS", "").replace(",", " ").split()),
-            buys_off=_switch("HARD_BUY_OFF", found.get("HARD_BUY_OFF", "0")),
+            buys_off=buys_are_off(environ),
         )
 
     @property
@@ -165,9 +165,3 @@ def _pairs(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _plain(name: str) -> bool:
     return name.replace(".", "").isalnum()
-
-
-def _switch(name: str, text: str) -> bool:
-    if text.lower() not in _SWITCH:
-        raise SettingsError(f"{name} is {text!r}: give 1 (true, on) or 0 (false, off)")
-    return _SWITCH[text.lower()]

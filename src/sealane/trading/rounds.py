@@ -84,8 +84,8 @@ class _Steps:
         found = self._seat.broker.get_account_balance_detailed()
         if found["total"] is not None:
             usd, usdt = found["usd"] or Decimal(0), found["usdt"] or Decimal(0)
-            total = found["total"]
-            self._view = AccountView(self._seat.account, usd, usdt, total, found["amounts"], free=Decimal(0))
+            total, amounts = found["total"], found["amounts"] or {}
+            self._view = AccountView(self._seat.account, usd, usdt, total, amounts, free=Decimal(0))
         return balance_gate(found)
 
     def health(self) -> GateResult:
