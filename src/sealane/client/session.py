@@ -14,7 +14,7 @@ from sealane.client.resolver import Resolver, look_now
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
-from sealane.core.call import private_call, public_call
+from sealane.core.call import private_call, probing_call, public_call
 from sealane.core.effects import Caller, Flow
 from sealane.core.events import Event, UnfinishedTurnFound
 from sealane.core.nonce import NS_PER_S, unit_ns
@@ -22,7 +22,7 @@ from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
 from sealane.core.signing import Draft, draft, public_request
-from sealane.core.verdict import Outcome
+from sealane.core.verdict import Outcome, Verdict
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.desk import Desk, PublicDesk
@@ -59,7 +59,7 @@ class Session:
             self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
             if self._lane.name == GLOBAL_LANE:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
-                logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
+                logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._known: Balance | None = None
         self._transport: Transport | None = None
         self._resolver: Resolver | None = None
@@ -128,6 +128,10 @@ class Session:
         """A private call as a flow, and the desk to drive it with."""
         everything = {**params, **more} if params else more
         return private_call(self.caller(), method, everything), self.desk()
+
+    def probe(self, method: str) -> tuple[Flow[tuple[int, Verdict]], Desk]:
+        """One attempt at a private call as a flow, without what recovers a refused nonce."""
+        return probing_call(self.caller(), method), self.desk()
 
     def balance(self, *, fresh: bool = False) -> tuple[Flow[Balance], Desk]:
         """The balance as a flow; what it returns goes to ``remember``. A ``fresh`` one is never the last known."""
