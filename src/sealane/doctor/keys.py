@@ -1,7 +1,8 @@
 """Each key as Kraken sees it, by one GetApiKeyInfo on the key's lane: it needs no permission and changes nothing.
 
 ``ask_key`` makes the call, holding the turn, so that what the lane had issued before it is known; the rest judges.
-It is one attempt: a refused nonce is told, and neither makes the lane jump nor stops the key. A session without a background is used: nobody's orders are looked for meanwhile.
+It is one attempt: a refused nonce is told, and neither makes the lane jump nor stops the key. A session without a
+background is used: nobody's orders are looked for meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sealane.doctor.nonce_files import lasted
 from sealane.errors import NotDurable, Quarantined, Refused, SealaneError
 from sealane.runtime import threads
 from sealane.runtime.lanes import current_owner
+from sealane.store.lock_holders import LockHeld
 from sealane.transport.http import HttpTransport, limits
 
 TURN_WAIT_S = 10.0
@@ -146,7 +148,9 @@ def judge_error(account: str, error: SealaneError) -> Finding:
         said, remedy = row or ("Kraken refuses the call", "docs/trouble.md says what Kraken's errors mean")
         return fault("key", account, f"{said} ({texts})", remedy)
     if isinstance(error, NotDurable):
-        return fault("key", account, f"it could not be asked about: {error}", "mend the data folder: see its findings")
+        held = "let the process that holds the lock go on or end it: see 'other-writer' and the message"
+        remedy = held if isinstance(error.__cause__, LockHeld) else "mend the data folder: see its findings"
+        return fault("key", account, f"it could not be asked about: {error}", remedy)
     if "was busy" in str(error):
         remedy = "look again; a process that was stopped (SIGSTOP) holds its turn until it goes on or is killed"
         return warning("key", account, f"it could not be asked about: {error}", remedy)
