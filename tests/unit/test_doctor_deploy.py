@@ -209,6 +209,46 @@ def test_what_contradicts(judged, name, right, wrong, check, level):
     assert found[check].remedy
 
 
+@pytest.mark.parametrize(
+    "container",
+    [
+        "image: other, args: [sealane, serve]",
+        "image: other, command: [sealane], args: [serve]",
+        'image: other, command: ["python", "-m", "sealane.cli", "run"]',
+        "image: registry.example/sealane@sha256:ab",
+    ],
+)
+def test_two_writers_are_found_however_the_program_is_written(judged, container):
+    """Nothing but the command or the image tells that it is Sealane: the keys come by envFrom."""
+    pod = f"{{containers: [{{name: x, {container}, envFrom: [{{secretRef: {{name: keys}}}}]}}]}}"
+    found = judged(
+        "k8s.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n"
+        f"spec: {{replicas: 3, template: {{spec: {pod}}}}}\n",
+    )
+    assert set(found) == {"deploy-replicas", "deploy-overlap", "deploy-volume"}
+    assert all(one.level is Level.FAULT for one in found.values())
+
+
+@pytest.mark.parametrize("service", ["image: other, command: [sealane, serve]", "image: sealane"])
+def test_a_compose_service_is_known_by_its_command_or_image(judged, service):
+    assert judged("compose.yaml", f"services: {{x: {{{service}}}}}")["deploy-volume"].level is Level.FAULT
+
+
+def test_a_pod_of_the_simulator_is_not_ours(judged):
+    pod = "{containers: [{name: x, image: sealane, args: [sealane, sim], env: [{name: SEALANE_TIER, value: pro}]}]}"
+    content = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n"
+    assert judged("k8s.yaml", f"{content}spec: {{replicas: 3, template: {{spec: {pod}}}}}\n") == {}
+
+
+@pytest.mark.parametrize("copies", ["deploy: {replicas: 2}", "scale: 3"])
+def test_copies_of_a_compose_service(judged, copies):
+    found = judged("compose.yaml", COMPOSE.replace("    init: true", f"    {copies}"))
+    assert found["deploy-replicas"].level is Level.WARNING, "on one machine they share the volume"
+    without = COMPOSE.replace("    init: true", f"    {copies}").replace("volumes: [", "x-volumes: [")
+    assert judged("compose.yaml", without)["deploy-replicas"].level is Level.FAULT
+
+
 def test_a_deployment_that_recreates_is_sound(judged):
     kind = STATEFUL.replace("kind: StatefulSet", "kind: Deployment")
     assert judged("k8s.yaml", kind.replace("replicas: 1", "replicas: 1\n  strategy: {type: Recreate}")) == {}

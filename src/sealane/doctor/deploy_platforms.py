@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,31 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def is_ours(part: object) -> bool:
     """Whether a part of a deploy file runs Sealane against an exchange: it says so, or has keys or a data folder."""
-    text = str(part)
-    return any(word in text for word in ("KRAKEN_", "DATA_DIR", "SEALANE_", "sealane serve", "sealane run"))
+    text = " ".join(_texts(part))
+    if isinstance(part, Mapping) and _SIMULATES.search(" ".join(_texts([part.get(name) for name in _COMMANDS]))):
+        return False
+    is_image = isinstance(part, Mapping) and _IMAGE.search(str(part.get("image", ""))) is not None
+    return is_image or _STARTS.search(text) is not None or any(word in text for word in _VARIABLES)
+
+
+_COMMANDS = ("entrypoint", "command", "args", "dockerCommand", "startCommand")
+_SIMULATES = re.compile(r"(^|\s)(sim|demo)(\s|$)")
+_STARTS = re.compile(r"\bsealane(\.cli)?\s+(serve|run)\b")
+_IMAGE = re.compile(r"(^|/)sealane([:@]|$)")
+_VARIABLES = ("KRAKEN_", "DATA_DIR", "SEALANE_")
+
+
+def _texts(part: object) -> Iterator[str]:
+    """The names and texts of a part in their order, so that a command in list form reads like one in a line."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            yield str(name)
+            yield from _texts(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            yield from _texts(value)
+    elif part is not None:
+        yield str(part)
 
 
 def covers(mount: str, folder: str) -> bool:
