@@ -89,26 +89,24 @@ def judge_compose(path: Path, document: Any, _environ: Mapping[str, str]) -> Ite
         if isinstance(service, dict) and is_ours(service):
             found = list(_service_volume(path, str(name), service))
             yield from found
-            for where, count in (
-                ("deploy.replicas", _at(service, "deploy", "replicas")),
-                ("scale", service.get("scale")),
-            ):
-                yield from _copies(path, f"{where} of service {name}", count, shares_folder=not found)
+            yield from _copies(path, str(name), service, shares_folder=not found)
             yield from _ports(path, str(name), service)
 
 
-def _copies(path: Path, where: str, count: object, *, shares_folder: bool) -> Iterator[Finding]:
+def _copies(path: Path, name: str, service: Mapping[str, Any], *, shares_folder: bool) -> Iterator[Finding]:
     """Containers of one service share its volume on one machine; over several machines each has its own."""
-    if not shares_folder:
-        yield from replicas(path, where, count)
-    elif isinstance(count, int) and count > 1:
-        yield warning(
-            "deploy-replicas",
-            path,
-            f"{where} is {count}: they take turns as long as all are on one machine; a swarm gives each machine a "
-            "volume of its own, and then they refuse each other's nonces",
-            "run one instance",
-        )
+    counts = {"deploy.replicas": _at(service, "deploy", "replicas"), "scale": service.get("scale")}
+    for where, count in counts.items():
+        if not shares_folder:
+            yield from replicas(path, f"{where} of service {name}", count)
+        elif isinstance(count, int) and count > 1:
+            yield warning(
+                "deploy-replicas",
+                path,
+                f"{where} of service {name} is {count}: they take turns as long as all are on one machine; a swarm "
+                "gives each machine a volume of its own, and then they refuse each other's nonces",
+                "run one instance",
+            )
 
 
 def variables_of(service: Mapping[str, Any]) -> dict[str, str]:

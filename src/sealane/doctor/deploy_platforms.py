@@ -20,11 +20,12 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def is_ours(part: object) -> bool:
     """Whether a part of a deploy file runs Sealane against an exchange: it says so, or has keys or a data folder."""
-    text = " ".join(_texts(part))
-    if isinstance(part, Mapping) and _SIMULATES.search(" ".join(_texts([part.get(name) for name in _COMMANDS]))):
+    fields = part if isinstance(part, Mapping) else {}
+    command, text = " ".join(_texts([fields.get(name) for name in _COMMANDS])), " ".join(_texts(part))
+    if _SIMULATES.search(command):
         return False
-    is_image = isinstance(part, Mapping) and _IMAGE.search(str(part.get("image", ""))) is not None
-    return is_image or _STARTS.search(text) is not None or any(word in text for word in _VARIABLES)
+    is_started = _IMAGE.search(str(fields.get("image", ""))) or _STARTS.search(f"{command}\n{text}")
+    return is_started is not None or any(word in text for word in _VARIABLES)
 
 
 _COMMANDS = ("entrypoint", "command", "args", "dockerCommand", "startCommand")
