@@ -360,6 +360,22 @@ def test_with_wrong_settings_the_rest_is_looked_at_all_the_same(careful, look, m
     }
 
 
+def test_a_wrong_setting_of_the_log_is_a_finding_and_not_the_end(careful, data, tmp_path):
+    document, code = doctor("--offline", cwd=tmp_path, SEALANE_LOG="xml")
+    assert code == 11
+    assert "SEALANE_LOG" in [row["subject"] for row in document["findings"] if row["level"] == "fault"]
+    done = subprocess.run(
+        [*SEALANE[:-1], "balance", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=os.environ | {"SEALANE_LOG": "xml"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "SEALANE_LOG" in json.loads(done.stdout)["error"]["message"], "one JSON document of any command"
+
+
 def test_a_store_in_memory_has_no_folder(careful, look, monkeypatch):
     monkeypatch.setenv("SEALANE_STORE", "memory:")
     findings = look()
