@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -324,6 +325,7 @@ def test_a_platform_without_a_mount_is_ephemeral(environ, mount, level, word):
     assert found.level is level
     assert word in found.message
     assert level is not Level.FAULT or "/app/data" in found.remedy
+    assert not re.search(r"\. [a-z]", found.message), "a sentence begins with a capital"
 
 
 @pytest.mark.parametrize(

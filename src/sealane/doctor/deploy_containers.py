@@ -60,8 +60,7 @@ def _starts(path: Path, steps: list[tuple[str, str]]) -> Iterator[Finding]:
                 "deploy-stop",
                 path,
                 f"{name} is in shell form: the shell gets SIGTERM and the program is killed without it, so orders "
-                "under way "
-                "end in doubt",
+                "under way end in doubt",
                 f'write it as a list: {name} ["sealane", "serve"]',
             )
 

@@ -52,8 +52,7 @@ _REFUSALS = {
     ),
     "egeneral:permission denied": (
         "Kraken denies even a call that needs no permission: the key has a second factor, is bound to other IP "
-        "addresses, "
-        "or has expired",
+        "addresses, or has expired",
         "look at the key at Kraken (Settings, API); set the account's _API_OTP variable where it has a password",
     ),
     "egeneral:temporary lockout": (
@@ -271,8 +270,7 @@ def _foreign(answer: KeyAnswer, now_ns: int) -> Finding:
             "key-nonce",
             account,
             f"Kraken held nonce {held} for the key, {where} before (its last was {answer.before or 'none'}): a "
-            "foreign nonce, "
-            f"{consistent_with(held, now_ns)}, or a number drawn outside the lane",
+            f"foreign nonce, {consistent_with(held, now_ns)}, or a number drawn outside the lane",
             "find the other program that uses this key, and give it a key of its own",
         )
     client = client_of(held, now_ns)

@@ -131,10 +131,9 @@ def judge_writers(lane: LaneFacts, watch: Watch) -> Iterator[Finding]:
         yield warning(
             "other-writer",
             path,
-            f"the number rose from {watch.before} to {watch.after} within {watch.watched_s:g} s, and no process "
-            "that can "
-            "be seen from here has the file open, as Sealane's do: another program, or a Sealane of another container, "
-            "user or host",
+            f"the number rose from {watch.before} to {watch.after} within {watch.watched_s:g} s, and no process that "
+            "can be seen from here has the file open, as Sealane's do: another program, or a Sealane of another "
+            "container, user or host",
             "make sure that what writes there is Sealane on this machine; give anything else its own folder and key",
         )
     else:
@@ -154,9 +153,8 @@ def _under_way(lane: LaneFacts) -> str:
     if not lane.turn.get("method"):
         return ""
     return (
-        f"; {lane.turn['method']} (nonce {lane.turn.get('nonce')}) is under way, or its process died: then a "
-        "harmless call "
-        "goes before that key's next write"
+        f"; {lane.turn['method']} (nonce {lane.turn.get('nonce')}) is under way, or its process died: then a harmless "
+        "call goes before that key's next write"
     )
 
 
