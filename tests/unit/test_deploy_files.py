@@ -17,6 +17,8 @@ import yaml
 
 from container import DOCKERFILE, ROOT, USER, goes_to_the_builder, ignore_patterns, steps
 from sealane.cli.app import app
+from sealane.doctor.deploy_fields import unknown_fields
+from sealane.doctor.deploy_files import TABLES
 from sealane.errors import SettingsError
 from sealane.gateway.settings import ServeSettings
 
@@ -166,6 +168,42 @@ def test_compose_keeps_to_its_schema():
     jsonschema.validate(load(COMPOSE), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(with_value(load(COMPOSE), "services/sealane/restrat", "no"), schema)
+
+
+def mappings(document, place=()):
+    """The way to every mapping in a document, the outermost first."""
+    if isinstance(document, dict):
+        yield place
+    rows = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    for name, value in rows:
+        yield from mappings(value, (*place, str(name)))
+
+
+FREE = re.compile(
+    r"(.*\.)?(labels|matchLabels|requests|limits)|(services\.\w+\.)?(environment|options|env)|services|volumes"
+    r"|services\.\w+\.logging\.options|spec\.selector|processes|checks|volumes\.[\w-]+"
+)
+"""Mappings whose names are the writer's own."""
+TABLED = [(kit, kind, load(kit)) for kit, kind in ((RAILWAY, "railway"), (RENDER, "render"), (FLY, "fly"))]
+TABLED += [(COMPOSE, "compose", load(COMPOSE))]
+TABLED += [(f"{KUBERNETES} {kind}", TABLES[kind], load(KUBERNETES)[kind]) for kind in load(KUBERNETES)]
+
+
+@pytest.mark.parametrize(("kit", "kind", "document"), TABLED, ids=[kit for kit, *_ in TABLED])
+def test_every_field_of_a_kit_is_held_to_its_platforms_reference(kit, kind, document):
+    """Each mapping of each kit stands where a table says which fields there are, and a misspelt one is found there."""
+    kinds = (kind, "kubernetes") if kind.startswith("kubernetes") else (kind,)
+    places = [place for place in mappings(document) if not FREE.fullmatch(".".join(place))]
+    assert len(places) > 2
+    assert [name for one in kinds for name in unknown_fields(one, document)] == []
+    for place in places:
+        changed = copy.deepcopy(document)
+        mapping = changed
+        for step in place:
+            mapping = mapping[int(step) if isinstance(mapping, list) else step]
+        mapping["qqqqq"] = 1
+        found = [name for one in kinds for name, _ in unknown_fields(one, changed)]
+        assert found == [".".join((*place, "qqqqq"))], f"no table says what may stand at {place}"
 
 
 def test_the_doctor_finds_every_field_known_and_nothing_wrong(tmp_path):

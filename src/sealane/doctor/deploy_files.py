@@ -35,7 +35,12 @@ KINDS = (
 )
 IN_TEXT = ("dockerfile", "railway_ts", "systemd")
 """Kinds that are judged as a text; the others are documents, whose fields are looked at first."""
-WORKLOADS = ("Deployment", "StatefulSet")
+TABLES = {
+    **dict.fromkeys(("Deployment", "StatefulSet"), "kubernetes_workload"),
+    "Service": "kubernetes_service",
+    "NetworkPolicy": "kubernetes_networkpolicy",
+}
+"""Where the fields of a manifest's kind are, beside those that all have."""
 Judge = Callable[[Path, Any, Mapping[str, str]], Iterable[Finding]]
 _JUDGES: dict[str, Judge] = {
     "railway": judge_railway,
@@ -122,8 +127,8 @@ def _of_document(path: Path, kind: str, document: Any, environ: Mapping[str, str
     elif kind == "kubernetes":
         if _is_manifest(document):
             yield from judge_fields(path, "kubernetes", document)
-            if document["kind"] in WORKLOADS:
-                yield from judge_fields(path, "kubernetes_workload", document)
+            if document["kind"] in TABLES:
+                yield from judge_fields(path, TABLES[document["kind"]], document)
             yield from judge_manifest(path, document)
     elif isinstance(document, dict):
         yield from judge_fields(path, kind, document)
