@@ -505,8 +505,8 @@ def test_the_documents_lines(keys, caplog):
         assert broker.connect()
         assert user.connect()
         for line in (
-            "Using GLOBAL Kraken Nonce Manager for MASTER (nanosecond precision)",
-            f"Using GLOBAL Kraken Nonce Manager for USER:{USER} (nanosecond precision)",
+            "✅ Using GLOBAL Kraken Nonce Manager for MASTER (nanosecond precision)",
+            f"✅ Using GLOBAL Kraken Nonce Manager for USER:{USER} (nanosecond precision)",
             "💰 Kraken Balance (MASTER): ✅ Available USD: $100000.00, ✅ Available USDT: $20000.00",
             f"💰 Kraken Balance (USER:{USER}): ✅ Available USD: $101000.00",
         ):

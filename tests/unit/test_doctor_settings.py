@@ -59,6 +59,28 @@ def test_every_wrong_variable_is_found_at_one_look():
     assert all(finding.level is Level.FAULT and finding.remedy for finding in found)
 
 
+def test_what_only_the_service_the_executor_and_the_log_read_is_found_too():
+    """Each as the program that reads it would refuse it, and all at one look."""
+    environ = PAIR | {
+        "PORT": "99999",
+        "SEALANE_WATCH_S": "0",
+        "SEALANE_ALLOW_NETWORK": "yes",
+        "SEALANE_HOST": "0.0.0.0",
+        "SEALANE_MAX_ORDER_USD": "much",
+        "SEALANE_MIN_CAPITAL_USD": "-1",
+        "SEALANE_ALLOWED_PAIRS": "XBT!USD",
+        "SEALANE_LOG": "xml",
+        "SEALANE_LOG_LEVEL": "loud",
+    }
+    found = bad(environ, "setting")
+    assert {finding.subject for finding in found} == set(environ) - set(PAIR)
+    assert len(found) == len(environ) - len(PAIR)
+    levels = {finding.subject: finding.level for finding in found}
+    assert levels.pop("SEALANE_HOST") is Level.WARNING, "--allow-network may be given"
+    assert set(levels.values()) == {Level.FAULT}
+    assert bad(PAIR | {"SEALANE_HOST": "0.0.0.0", "SEALANE_ALLOW_NETWORK": "1", "PORT": "0"}) == []
+
+
 def test_two_settings_that_need_each_other():
     assert one({"SEALANE_NONCE_UNIT": "us"}, "setting").subject == "SEALANE_NONCE_UNIT"
     assert bad({"SEALANE_NONCE_UNIT": "us", "SEALANE_LANES": "per-key"}, "setting") == []

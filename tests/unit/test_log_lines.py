@@ -59,7 +59,7 @@ def test_a_line_of_text_has_time_level_and_place(stream):
     publish(SAMPLES[events.NonceRefused])
     stamp, level, place, words = stream.getvalue().split(" ", 3)
     assert (len(stamp), stamp[-1], level, place) == (24, "Z", "WARNING", "sealane.lane:")
-    assert words == "Kraken API error: EAPI:Invalid nonce for MASTER (nonce 7); next: jump\n"
+    assert words == "❌ Kraken API error: EAPI:Invalid nonce for MASTER (nonce 7); next: jump\n"
 
 
 def test_the_level_is_kept(stream):

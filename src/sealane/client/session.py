@@ -17,7 +17,7 @@ from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
 from sealane.core.buying import BUYS_OFF, call_buys
-from sealane.core.call import private_call, public_call
+from sealane.core.call import private_call, probing_call, public_call
 from sealane.core.effects import Caller, Drafted, Flow
 from sealane.core.events import DoubtResolved, Event, UnfinishedTurnFound
 from sealane.core.methods import method_named
@@ -26,7 +26,7 @@ from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
 from sealane.core.signing import Draft, Request, draft, public_request
-from sealane.core.verdict import Outcome
+from sealane.core.verdict import Outcome, Verdict
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.desk import Desk, PublicDesk
@@ -83,7 +83,7 @@ class Session:
             self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
             if self._lane.name == GLOBAL_LANE:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
-                logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
+                logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._known: Balance | None = None
         self._transport: Transport | None = None
         self._resolver: Resolver | None = None
@@ -155,6 +155,10 @@ class Session:
             raise SettingsError(f"{BUYS_OFF}, and this {method} is or may be one: nothing was sent; set it to 0 to buy")
         flow = private_call(self.caller(), method, everything)
         return self.writing(flow) if method_named(method).write else flow, self.desk()
+
+    def probe(self, method: str) -> tuple[Flow[tuple[int, Verdict]], Desk]:
+        """One attempt at a private call as a flow, without what recovers a refused nonce."""
+        return probing_call(self.caller(), method), self.desk()
 
     def writing(self, flow: Flow[T]) -> Flow[T]:
         """A flow that writes, with the account's listeners told before and after it."""

@@ -51,9 +51,16 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
         is_over = row.write or not caller.repeats or now_ns - failed_ns > READ_RETRY_S * NS_PER_S
         pause_s = None if is_over else next(pauses_s, None)
         if pause_s is None or verdict.outcome is Outcome.REFUSED:
-            raise _error(row, nonce, verdict, now_ns)
+            raise error_of(row, nonce, verdict, now_ns)
         yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))
         yield Sleep(pause_s)
+
+
+def probing_call(caller: Caller, method: str) -> Flow[tuple[int, Verdict]]:
+    """One attempt at a private call, for who examines: its nonce and what came of it; nothing is recovered from."""
+    row, drafted = method_named(method), caller.draft(method, NOTHING)
+    booking = Booking(caller, transaction(method, NOTHING))
+    return (yield from booked_turn(caller, row, booking, lambda turn: turn.try_once(row, drafted)))
 
 
 def booked_turn(
@@ -94,10 +101,11 @@ def public_call(request: Request, method: str) -> Flow[object]:
         if pause_s is None or verdict.outcome is Outcome.REFUSED or now_ns - failed_ns > READ_RETRY_S * NS_PER_S:
             break
         yield Sleep(pause_s)
-    raise _error(Method(method, 0, False, ""), 0, verdict, now_ns)
+    raise error_of(Method(method, 0, False, ""), 0, verdict, now_ns)
 
 
-def _error(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
+def error_of(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
+    """The error for a call that was not accepted."""
     if verdict.outcome is Outcome.REFUSED:
         return refused(row, verdict, now_ns)
     if verdict.outcome is Outcome.IN_DOUBT and row.write:

@@ -90,7 +90,7 @@ class Lane:
         return nonce
 
     def announce(self) -> int:
-        """Say in the log where the lane's nonces go on from; returns that number, 0 for none."""
+        """Say in the log where the lane's nonces go on from; returns that number, the clock's where none was kept."""
         floor, now = self.store.raise_floor(0), self.clock.wall_ns() // self._unit_ns
         self._announced = True
         if floor:
@@ -99,7 +99,7 @@ class Lane:
             logger.info("Loaded persisted nonce: %d, using: %d%s", floor, max(floor + 1, now), origin)
         else:
             logger.info("No persisted nonce found, initializing with current time: %d", now)
-        return floor
+        return floor or now
 
     def _reserve(self) -> None:
         try:

@@ -26,8 +26,7 @@ def log_to(stream: TextIO | None, environ: Mapping[str, str], *, unset: str = "o
 
     ``unset`` is the form without ``SEALANE_LOG``. Called again it replaces what it did before. Raises SettingsError.
     """
-    form = _one_of("SEALANE_LOG", environ.get("SEALANE_LOG", "").strip().lower() or unset, FORMS)
-    level = _one_of("SEALANE_LOG_LEVEL", environ.get("SEALANE_LOG_LEVEL", "").strip().upper() or "INFO", LEVELS)
+    form, level = log_settings(environ, unset=unset)
     logger = logging.getLogger("sealane")
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Handler)]:
         logger.removeHandler(handler)
@@ -36,6 +35,12 @@ def log_to(stream: TextIO | None, environ: Mapping[str, str], *, unset: str = "o
         handler.setFormatter(JsonLines() if form == "json" else TextLines())
         logger.addHandler(handler)
         logger.setLevel(level)
+
+
+def log_settings(environ: Mapping[str, str], *, unset: str = "off") -> tuple[str, str]:
+    """The form and the least level of the log; raises SettingsError that names the variable."""
+    form = _one_of("SEALANE_LOG", environ.get("SEALANE_LOG", "").strip().lower() or unset, FORMS)
+    return form, _one_of("SEALANE_LOG_LEVEL", environ.get("SEALANE_LOG_LEVEL", "").strip().upper() or "INFO", LEVELS)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
