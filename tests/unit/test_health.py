@@ -39,7 +39,7 @@ def sighting(key=KEY, account=ACCOUNT, **changes):
     seen = Sighting(
         members=(Member("MASTER", "…Ab3x", "global"), Member("anna", "…Cd4y", "global")),
         watch_s=30.0,
-        simulated=False,
+        simulation="",
         lanes_setting="global",
         started_ns=ago(100),
         rounds=ROUNDS,
@@ -235,7 +235,7 @@ def test_the_page_escapes_what_others_wrote_and_says_simulator_when_it_is_one():
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "SIMULATOR" not in shown
-    assert "SIMULATOR" in page(state(sighting(simulated=True)))
+    assert "SIMULATOR" in page(state(sighting(simulation="no key")))
 
 
 @pytest.mark.parametrize(

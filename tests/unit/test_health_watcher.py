@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sealane.broker.port import ErrorKind
 from sealane.errors import NotDurable, SettingsError
 from sealane.gateway.fleet import TRIAL, Fleet, shortened
 from sealane.gateway.service import Service
@@ -41,6 +42,8 @@ class ObedientBroker:
             error_count=0,
             last_error=None,
             as_of=1.0 if self.asked else None,
+            error_kind=ErrorKind.NONE,
+            tried_ns=0 if self.asked else None,
             recovery=SimpleNamespace(next_try_in_s=self.next_try_s),
         )
 

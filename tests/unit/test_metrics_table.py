@@ -30,7 +30,7 @@ def state():
     seen = Sighting(
         members=(Member("MASTER", "…Ab3x", "global"),),
         watch_s=30.0,
-        simulated=True,
+        simulation="no key",
         lanes_setting="global",
         started_ns=NOW_NS - 60 * NS,
         rounds=(RoundSeen("look", 2.0, True, NOW_NS - NS),),
