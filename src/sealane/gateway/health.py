@@ -192,7 +192,7 @@ def _of_lanes(seen: Sighting, now_ns: int) -> Iterator[Finding]:
 
 
 def _held(lane: LaneSeen) -> str:
-    return f"held by process {lane.holder or 'that cannot be seen from here'}"
+    return f"held by process {lane.holder}" if lane.holder else "held by a process that cannot be seen from here"
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
