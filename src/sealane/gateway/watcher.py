@@ -34,6 +34,7 @@ class Round:
         self.name, self.every_s, self._job, self._clock = name, every_s, job, clock
         self._ending = False
         self._due = threading.Event()
+        self._at_it = threading.Lock()
         self._began_ns: int | None = None
         self._ended_ns: int | None = None
         self._thread = threading.Thread(target=self._go, name=f"sealane-{name}", daemon=True)
@@ -55,7 +56,11 @@ class Round:
         self._due.set()
 
     def once(self) -> None:
-        """One round, on the caller's thread."""
+        """One round, on the caller's thread; one at a time, so that what was seen first is never put last."""
+        with self._at_it:
+            self._once()
+
+    def _once(self) -> None:
         self._began_ns = self._clock.boot_ns()
         try:
             self._job()
