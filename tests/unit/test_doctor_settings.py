@@ -50,6 +50,7 @@ def test_every_wrong_variable_is_found_at_one_look():
         "SEALANE_MIN_INTERVAL_MS": "-1",
         "SEALANE_VISIBILITY_LAG_S": "soon",
         "SEALANE_SYNC_INTENTS": "maybe",
+        "HARD_BUY_OFF": "yes",
         "KRAKEN_SPOT_URL": "http://example.com",
         "SEALANE_STORE": "mongodb://x",
     }
@@ -127,13 +128,19 @@ def test_stores(environ, level, word):
         ({"KRAKEN_SPOT_URL": "https://gateway.example.com"}, "url"),
         ({"KRAKEN_LAST_NONCE": "yesterday"}, "last-nonce"),
         ({"KRAKEN_LAST_NONCE": "0"}, "last-nonce"),
-        ({"HARD_BUY_OFF": "yes"}, "hard-buy-off"),
         ({"COINBASE_API_KEY": "x"}, "coinbase"),
         ({"COINBASE_PEM_CONTENT": "x"}, "coinbase"),
     ],
 )
 def test_settings_that_bite(environ, check):
     assert one(environ, check).level is Level.WARNING
+
+
+@pytest.mark.parametrize("word", ["1", "true", "on"])
+def test_buys_that_are_blocked_are_told(word):
+    assert [finding.message for finding in judged({"HARD_BUY_OFF": word}) if finding.check == "hard-buy-off"] == [
+        "buys are blocked"
+    ]
 
 
 @pytest.mark.parametrize(

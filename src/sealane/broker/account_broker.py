@@ -17,6 +17,7 @@ from sealane.broker.port import BALANCE_CACHE_S, BalanceUnknown, DetailedBalance
 from sealane.broker.recovery import RecoveryFigures
 from sealane.broker.shared import Reading, SharedBalance
 from sealane.broker.standing import Holdings, detailed
+from sealane.client.accounts import MASTER
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -69,8 +70,8 @@ class AccountBroker:
     def __init__(
         self, account: str, label: str, balance_cache_s: float = BALANCE_CACHE_S, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        if not 0 <= balance_cache_s <= CACHE_MAX_S:
-            raise SettingsError(f"balance_cache_s is {balance_cache_s}: give 0 … {CACHE_MAX_S:.0f} seconds, 0 for off")
+        if not _is_number(balance_cache_s) or not 0 <= balance_cache_s <= CACHE_MAX_S:
+            raise SettingsError(f"balance_cache_s is {balance_cache_s!r}: give 0 … {CACHE_MAX_S:.0f} s, 0 for off")
         self._account, self._label, self._cache_s, self._clock = account, label, balance_cache_s, clock
         self._balance = SharedBalance(self.exchange, label, clock)
 
@@ -83,6 +84,10 @@ class AccountBroker:
     def fetch_holdings(self) -> Holdings:
         """Ask the exchange now; raises where it gives no balance."""
         raise NotImplementedError
+
+    def fetch_briefly(self) -> Holdings:
+        """As ``fetch_holdings``, for the background: where others wait for the same lane, once and not for long."""
+        return self.fetch_holdings()
 
     def holds_turn(self) -> bool:
         """Whether the calling thread holds what a fetch waits for; False where nothing is waited for."""
@@ -195,6 +200,15 @@ class AccountBroker:
         standing = self._balance.standing
         state = "available" if standing.available else "unavailable"
         return f"<{type(self).__name__} {self._label} {state}, {standing.errors} errors in a row>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def label_of(account: str) -> str:
+    """How the log speaks of an account: ``"MASTER"``, ``"USER:daivon_frazier"``."""
+    return account if account == MASTER else f"USER:{account}"
 
 
 def money(amount: Decimal) -> str:

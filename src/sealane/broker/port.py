@@ -46,17 +46,17 @@ class DetailedBalance(TypedDict):
     """A balance with all that tells how far to trust it.
 
     ``usd`` and ``usdt`` are what the account holds of each under any of the exchange's names for it, holds on open
-    orders included; ``total`` is their sum. Each is None where nothing is known. ``amounts`` is every asset by the
-    exchange's own name. ``error`` tells why the figures are stale or unknown (None: they are fresh), ``as_of`` is the
-    Unix time in seconds at which they were asked for and ``age_s`` the seconds since. ``error_count`` counts errors in
-    a row, ``available`` is False from the third on.
+    orders included; ``total`` is their sum. ``amounts`` is every asset by the exchange's own name. Each of these is
+    None where nothing is known, which an empty ``amounts`` never means. ``error`` tells why the figures are stale or
+    unknown (None: they are fresh), ``as_of`` is the Unix time in seconds at which they were asked for and ``age_s`` the
+    seconds since. ``error_count`` counts errors in a row, ``available`` is False from the third on.
     """
 
     account: str
     usd: Decimal | None
     usdt: Decimal | None
     total: Decimal | None
-    amounts: dict[str, Decimal]
+    amounts: dict[str, Decimal] | None
     error: str | None
     stale: bool
     as_of: float | None

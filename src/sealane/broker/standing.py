@@ -104,7 +104,7 @@ def detailed(account: str, standing: Standing, error: str | None, now_ns: int) -
         usd=known.usd if known else None,
         usdt=known.usdt if known else None,
         total=known.total if known else None,
-        amounts=dict(known.amounts) if known else {},
+        amounts=dict(known.amounts) if known else None,
         error=error,
         stale=known is not None and error is not None,
         as_of=known.as_of if known else None,

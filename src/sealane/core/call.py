@@ -3,7 +3,7 @@
 1. Room in Kraken's counters is waited for before the turn (``room.py``), and a refusal of a limit is waited out.
 2. What happens in a turn is told in ``turn.py``.
 3. A read without a usable answer leaves the turn, waits and is sent again under a new nonce, within
-   ``READ_RETRY_S``. A write never is: its doubt goes to the caller.
+   ``READ_RETRY_S``, unless its caller wants one try. A write never is: its doubt goes to the caller.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
             yield from booking.contradicted(refused(row, verdict, now_ns), verdict.detail)
             continue
         failed_ns = failed_ns or now_ns
-        pause_s = None if row.write or now_ns - failed_ns > READ_RETRY_S * NS_PER_S else next(pauses_s, None)
+        is_over = row.write or not caller.repeats or now_ns - failed_ns > READ_RETRY_S * NS_PER_S
+        pause_s = None if is_over else next(pauses_s, None)
         if pause_s is None or verdict.outcome is Outcome.REFUSED:
             raise _error(row, nonce, verdict, now_ns)
         yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))

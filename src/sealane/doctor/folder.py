@@ -23,7 +23,7 @@ ROOM_WARNING_BYTES = 64 << 20
 FILES_FEW = 64
 OTHERS_WRITE = 0o002
 """A group may: Kubernetes gives a volume to a pod by its group (fsGroup)."""
-OURS = ("*.txt", "*.mark", "*.turn", "*.next", "keys/*.state", "orders/*", "rates/*")
+OURS = ("*.txt", "*.mark", "*.turn", "*.next", "keys/*.state", "orders/*", "rates/*", "runs/*")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from sealane.errors import SettingsError
 from sealane.store import open_store
 from sealane.transport.http import is_loopback
 
-HARD_BUY_OFF = ("0", "1")
 _NAME = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 _KIND = re.compile(r"([a-z][a-z0-9+.-]*):")
 
@@ -117,7 +116,8 @@ def judge_settings(facts: SettingsFacts) -> Iterator[Finding]:
     yield _tier(facts.settings)
     yield from _last_nonce(facts.environ)
     yield from _lanes(facts)
-    yield from _hard_buy_off(facts.environ)
+    if facts.settings.hard_buy_off:
+        yield ok("hard-buy-off", "HARD_BUY_OFF", "buys are blocked")
     yield from _coinbase(facts.environ)
 
 
@@ -221,19 +221,6 @@ def _lanes(facts: SettingsFacts) -> Iterator[Finding]:
             "each key has a lane of its own: get_kraken_api_lock() of the documents is refused, since there is no one "
             "lock for all keys",
         )
-
-
-def _hard_buy_off(environ: Mapping[str, str]) -> Iterator[Finding]:
-    text = environ.get("HARD_BUY_OFF", "").strip()
-    if text and text not in HARD_BUY_OFF:
-        yield warning(
-            "hard-buy-off",
-            "HARD_BUY_OFF",
-            "it is neither 0 nor 1: whether buys are blocked is not plain to whoever reads it",
-            "set it to 1 to block buys, or to 0",
-        )
-    elif text == "1":
-        yield ok("hard-buy-off", "HARD_BUY_OFF", "buys are blocked")
 
 
 def _coinbase(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ def log_to(stream: TextIO | None, environ: Mapping[str, str], *, unset: str = "o
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Handler)]:
         logger.removeHandler(handler)
     if form != "off":
-        handler = _Handler(stream or sys.stderr)
+        handler = _Handler(stream)
         handler.setFormatter(JsonLines() if form == "json" else TextLines())
         logger.addHandler(handler)
         logger.setLevel(level)
@@ -45,7 +45,16 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that it is known again."""
+    """Ours, so that it is known again. Without a stream of its own it writes to what stderr is at the moment."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._own = stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where the next line goes."""
+        return self._own or sys.stderr
 
 
 class TextLines(logging.Formatter):
