@@ -332,6 +332,8 @@ def test_systemd_keeps_the_keys_and_the_folder_to_the_service():
         assert values[name] == [value]
     assert values["StartLimitBurst"] == [str(RESTARTS_MAX)]
     assert values["Restart"] == ["on-failure"]
+    assert values["RestartPreventExitStatus"] == ["2"], "a wrong setting is not mended by a restart"
+    assert (values["Type"], values["WatchdogSec"]) == (["notify"], ["60s"])
 
 
 def test_every_kit_is_on_the_page():

@@ -13,7 +13,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from sealane.broker.port import BALANCE_CACHE_S, BalanceUnknown, DetailedBalance
+from sealane.broker.port import BALANCE_CACHE_S, BalanceUnknown, DetailedBalance, ErrorKind
 from sealane.broker.recovery import RecoveryFigures
 from sealane.broker.shared import Reading, SharedBalance
 from sealane.broker.standing import Holdings, detailed
@@ -38,6 +38,8 @@ class BrokerFigures:
         as_of, age_s: when that was asked for, Unix time in seconds, and how long ago.
         last_error: why the last fetch failed, None where it did not.
         recovery: how the background goes about it.
+        error_kind: what kind of trouble ``last_error`` is.
+        tried_ns: when the last fetch ended, well or not, in nanoseconds since boot; None before the first.
     """
 
     account: str
@@ -49,6 +51,8 @@ class BrokerFigures:
     age_s: float | None
     last_error: str | None
     recovery: RecoveryFigures
+    error_kind: ErrorKind = ErrorKind.NONE
+    tried_ns: int | None = None
 
 
 class AccountBroker:
@@ -145,6 +149,8 @@ class AccountBroker:
             age_s=known.age_s(now_ns) if known else None,
             last_error=standing.last_error,
             recovery=self._balance.recovery(),
+            error_kind=standing.error_kind,
+            tried_ns=standing.tried_ns,
         )
 
     def _asked(self) -> Reading:

@@ -25,6 +25,19 @@ class AccountType(enum.StrEnum):
     USER = "user"
 
 
+class ErrorKind(enum.StrEnum):
+    """What an error of a broker asks of whoever reads it, for those who judge and do not parse texts."""
+
+    NONE = ""
+    OTHER = "other"
+    REFUSED_KEY = "refused_key"
+    """Kraken refuses the key itself, or lacks a permission: a person has to mend it."""
+    LANE_BUSY = "lane_busy"
+    """The turn did not come: another holds the lane, and nothing was sent."""
+    NOT_DURABLE = "not_durable"
+    """The store could not keep a nonce."""
+
+
 class BalanceUnknown(Unavailable):
     """No balance could be had and none was known before: that is not zero."""
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakMethod, WeakSet, WeakValueDictionary
 
-from sealane.broker.port import ERRORS_MAX
+from sealane.broker.port import ERRORS_MAX, ErrorKind
 from sealane.broker.recovery import Attempt, Recovery, RecoveryFigures
 from sealane.broker.standing import Holdings, Standing
-from sealane.errors import Quarantined, Refused, SealaneError, SettingsError
+from sealane.errors import NotDurable, Quarantined, Refused, SealaneError, SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
-from sealane.runtime.lanes import rebuilt_after_fork
+from sealane.runtime.lanes import LaneBusy, rebuilt_after_fork
 
 FETCH_WAIT_S = 90.0
 """How long a caller waits for a fetch that another began, before it makes its own: a turn's wait and an answer's."""
@@ -165,7 +165,8 @@ class SharedBalance:
     def _succeeded(self, holdings: Holdings, orders: int) -> Reading:
         with self._mutex:
             before = self._standing
-            self._standing = now = before.succeeded(holdings, cached=orders == self._orders)
+            done = before.succeeded(holdings, cached=orders == self._orders)
+            self._standing = now = done.tried(self.clock.boot_ns())
             self._recovery.end()
         if before.errors:
             logger.info("✅ %s available again (%s) after %d errors", self.exchange, self.label, before.errors)
@@ -174,7 +175,7 @@ class SharedBalance:
     def _failed(self, error: Exception) -> Reading:
         told = error_text(error)
         with self._mutex:
-            self._standing = now = self._standing.failed(told)
+            self._standing = now = self._standing.failed(told, error_kind(error)).tried(self.clock.boot_ns())
             may_recover = bool(self._sources) and not isinstance(error, SettingsError)
             trouble = self._recovery.begin(_at_least_s(error)) if may_recover else ""
         self._tell(error, told, now)
@@ -227,13 +228,25 @@ def error_text(error: Exception) -> str:
     return str(error) if isinstance(error, SealaneError) else f"{type(error).__name__}: {error}"
 
 
+def error_kind(error: Exception) -> ErrorKind:
+    """What kind of trouble a failed fetch is."""
+    if isinstance(error, Refused) and _refuses_key(error):
+        return ErrorKind.REFUSED_KEY
+    if isinstance(error, LaneBusy):
+        return ErrorKind.LANE_BUSY
+    return ErrorKind.NOT_DURABLE if isinstance(error, NotDurable) else ErrorKind.OTHER
+
+
 def _at_least_s(error: Exception) -> float:
     if isinstance(error, Quarantined):
         return PERSON_S
     if not isinstance(error, Refused):
         return 0.0
-    by_a_person = any(said.lower().startswith(FOR_A_PERSON) for said in error.errors)
-    return max(error.wait_s or 0.0, PERSON_S if by_a_person else 0.0)
+    return max(error.wait_s or 0.0, PERSON_S if _refuses_key(error) else 0.0)
+
+
+def _refuses_key(error: Refused) -> bool:
+    return any(said.lower().startswith(FOR_A_PERSON) for said in error.errors)
 
 
 _all: WeakValueDictionary[Hashable, SharedBalance] = WeakValueDictionary()

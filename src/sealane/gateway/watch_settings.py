@@ -17,5 +17,7 @@ DOUBT_GRACE_S = 5.0
 """An order whose answer is younger than this is under way, not in doubt."""
 ASKERS_MAX = 8
 """Accounts that are asked at the same time."""
-NOT_DURABLE = "Could not persist"
-"""How the store's errors begin, in whatever an account's error says."""
+AWAITED_S = 10.0
+"""A turn that others have for longer than this is told of; shorter waits are what a lane is for."""
+AWAITED_ROUND_S = 130.0
+"""How far apart a broker's tries may be that waits for its turn: the wait, and the longest pause after it."""

@@ -308,6 +308,10 @@ class Lane:
         return f"<Lane {self.name} {state}, {self.waiting} waiting, {self.issued} issued>"
 
 
+class LaneBusy(Unavailable):
+    """The turn did not come within its limit."""
+
+
 class Forkable(Protocol):
     """What has to be made anew in a forked child."""
 
@@ -364,9 +368,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def busy(lane: Lane, limit_s: float) -> Unavailable:
+def busy(lane: Lane, limit_s: float) -> LaneBusy:
     """The error for a turn that did not come within its limit, with what is known of who has it."""
     turn = lane.view().turn or {}
     method = f"; {turn['method']} (nonce {turn['nonce']}) is under way" if turn.get("method") else ""
     here = f"{lane.waiting} wait in this process" + (", which holds it" if lane.held else "")
-    return Unavailable(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")
+    return LaneBusy(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")

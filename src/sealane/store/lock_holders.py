@@ -1,11 +1,15 @@
-"""Who holds a kernel lock, as far as ``/proc/locks`` tells; and the error for a brief lock that is not given back.
+"""Who holds a file's kernel lock, as far as ``/proc/locks`` tells; and the error for a brief lock that is not given back.
 
-A holder in another container or on another host has no process id here, and is left out.
+It is for people, and decides nothing. A holder in another container or on another host has no process id here, and is
+left out.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -14,6 +18,23 @@ LOCKS = "locks"
 
 class LockHeld(OSError):
     """Another process keeps a lock that is only ever held for a moment: it was stopped, or hangs."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that may be told of: its id and the name that it goes by, never its arguments."""
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.pid} ({self.name})" if self.name else str(self.pid)
+
+
+def lock_holders(path: Path, proc: Path = PROC) -> Iterator[Holder]:
+    """Who holds an flock on a file; nobody where that is not known."""
+    for pid in holders_of(path, proc):
+        yield Holder(pid, _name(proc, pid))
 
 
 def holders_of(path: Path, proc: Path = PROC) -> list[int]:
@@ -38,3 +59,9 @@ def told_remedy(path: Path, proc: Path = PROC) -> str:
         )
     named = " ".join(pids)
     return f"Process {named} holds it: let it go on (kill -CONT {named}), or end it (kill -KILL {named})"
+
+
+def _name(proc: Path, pid: int) -> str:
+    with suppress(OSError):
+        return (proc / str(pid) / "comm").read_text(errors="replace").strip()
+    return ""
