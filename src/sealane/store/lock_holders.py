@@ -1,4 +1,4 @@
-"""Who holds a file's kernel lock, as far as ``/proc/locks`` tells; and the error for a brief lock that is not given back.
+"""Who holds a file's kernel lock, as far as ``/proc/locks`` tells; the error for a brief lock that is not given back.
 
 It is for people, and decides nothing. A holder in another container or on another host has no process id here, and is
 left out.
