@@ -42,7 +42,7 @@ class FakeBroker:
             "usd": self.usd,
             "usdt": Decimal(0) if known else None,
             "total": self.usd,
-            "amounts": self.amounts if known else {},
+            "amounts": self.amounts if known else None,
             "error": self.error,
             "stale": self.stale,
             "as_of": 1_800_000_000.0 if known else None,
@@ -83,6 +83,20 @@ class FakeClient:
 
     def orders(self, *, in_doubt=False, limit=100):
         return [types.SimpleNamespace(id=name) for name in self.doubtful]
+
+
+class AskedClient(FakeClient):
+    """Can be asked what is free: its answer, or an error that is raised."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer, self.asked = answer, []
+
+    def private(self, method, /):
+        self.asked.append(method)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
 def seat(account="MASTER", **broker):

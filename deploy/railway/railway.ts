@@ -1,5 +1,8 @@
 // The successor of railway.json. Copy it to .railway/railway.ts, put your repository's name in, then
 // `railway config plan` shows what would change and `railway config apply` does it.
+//
+// apply makes the service what this file says: it removes each variable that is set at Railway and not listed here, a
+// user's key too. So list every one of yours with preserve(), which keeps the value that Railway holds.
 import { defineRailway, github, preserve, project, service, volume } from "railway/iac";
 
 export default defineRailway((ctx) => {
@@ -29,6 +32,8 @@ export default defineRailway((ctx) => {
       DATA_DIR: "/app/data",
       SEALANE_ALLOWED_HOSTS: "sealane.railway.internal",
       ...(live ? { KRAKEN_API_KEY: preserve(), KRAKEN_API_SECRET: preserve() } : {}),
+      // ...(live ? { KRAKEN_USER_name_API_KEY: preserve(), KRAKEN_USER_name_API_SECRET: preserve() } : {}),
+      // ...(live ? { COINBASE_API_KEY: preserve(), COINBASE_API_SECRET: preserve() } : {}),
     },
   });
 

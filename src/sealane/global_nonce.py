@@ -106,7 +106,7 @@ class GlobalKrakenNonceManager:
     def _announce(self) -> None:
         logger.info(
             "Global Kraken Nonce Manager initialized (persisted nonce: %d, API serialization: %s)",
-            self._lane.announce() or self._initialized_ns,
+            self._lane.announce(),
             "ENABLED" if self._lane.serialized else "DISABLED",
         )
 

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -18,6 +19,7 @@ NS_PER_S = 1_000_000_000
 UV = ROOT / ".tools" / "uv" / "bin" / "uv"
 LOADED = re.compile(r"Loaded persisted nonce: (\d+), using: (\d+)")
 CALLS = 5
+PROBE_LIMIT_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +148,8 @@ def test_the_volume_is_lost_while_nonces_were_ahead_of_the_clock(platform):
     assert platform.refused == 1
 
 
-def test_ten_restarts_of_a_stopped_key_ask_kraken_no_more(platform, kraken):
-    """Too far ahead for the jumps: the key is stopped, and stays so over a platform's ten restarts."""
+def test_restarts_of_a_stopped_key_ask_kraken_no_more(platform, kraken):
+    """Too far ahead for the jumps: the key is stopped, and stays so over restarts: a platform may try ten."""
     kraken.update_account("MASTER", nonce=time.time_ns() + 86_400 * NS_PER_S)
     for restart in range(3):
         with platform.start() as bot:
@@ -198,8 +200,21 @@ GATEWAY = ("sealane", "serve", "--host", "127.0.0.1", "--port", "0", "--json")
 def ask(url, path):
     """The status with which the gateway answers a probe; Railway's come under a name of its own."""
     request = Request(url + path, headers={"Host": "healthcheck.railway.app"})
-    with urlopen(request, timeout=10) as answer:
-        return answer.status
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return answer.status
+    except HTTPError as error:
+        with error:
+            return error.code
+
+
+def well(url, path):
+    """Whether a probe is answered 200 in the end, as a platform asks: again and again."""
+    ends_s = time.monotonic() + PROBE_LIMIT_S
+    while ask(url, path) != 200:
+        if time.monotonic() > ends_s:
+            return False
+    return True
 
 
 def serving(gateway, sign="Kraken Balance"):
@@ -216,7 +231,8 @@ def test_the_gateway_is_redeployed(platform):
         serving(old)
         with platform.start(*GATEWAY) as new:
             url = serving(new)
-            assert [ask(url, path) for path in ("/livez", "/health/kraken-nonce")] == [200, 200]
+            assert well(url, "/livez")
+            assert well(url, "/health/kraken-nonce")
             assert old.stop() == 0
             assert ask(url, "/livez") == 200
             assert new.stop() == 0

@@ -95,7 +95,7 @@ def test_an_outage_with_nothing_known(keys, broker, fault, call):
         assert broker.connect() is False
     elif call == "get_account_balance_detailed":
         found = broker.get_account_balance_detailed()
-        assert (found["total"], found["usd"], found["amounts"], found["stale"]) == (None, None, {}, False)
+        assert (found["total"], found["usd"], found["amounts"], found["stale"]) == (None, None, None, False)
         assert (found["error_count"], found["as_of"], bool(found["error"])) == (1, None, True)
     elif counted:
         with pytest.raises(BalanceUnknown) as caught:

@@ -1,5 +1,6 @@
 """KrakenBroker on the simulator: the documents' own tests, accounts side by side, orders, the cache, the log."""
 
+import asyncio
 import inspect
 import json
 import logging
@@ -13,7 +14,7 @@ from decimal import Decimal
 
 import pytest
 
-from sealane import InDoubt, Kraken, NotPlaced, Placed, Quarantined, SettingsError, Unavailable
+from sealane import AsyncKraken, InDoubt, Kraken, NotPlaced, Placed, Quarantined, SettingsError, Unavailable
 from sealane.broker import (
     AccountType,
     BalanceUnknown,
@@ -24,8 +25,12 @@ from sealane.broker import (
     RecoveryFigures,
 )
 from sealane.broker import recovery as recovery_module
-from sealane.core.verdict import Reply
+from sealane.client import own_writes
+from sealane.client.session import BRIEF_ANSWER_S
+from sealane.core.events import DoubtResolved
+from sealane.core.verdict import Failure, Reply
 from sealane.simulator import Simulator
+from sealane.telemetry import subscribe
 from sealane.transport.scripted import ScriptedTransport
 
 BUY = {"pair": "XBTUSD", "side": "buy", "volume": "0.01", "price": "1000"}
@@ -122,6 +127,9 @@ def test_it_is_a_broker(broker):
         ({"account_type": AccountType.MASTER, "account_name": "anna"}, "AccountType.USER"),
         ({"account_type": "boss"}, "account_type is 'boss'"),
         ({"balance_cache_s": -1}, "balance_cache_s is -1"),
+        ({"balance_cache_s": "5"}, "balance_cache_s is '5'"),
+        ({"balance_cache_s": None}, "balance_cache_s is None"),
+        ({"balance_cache_s": True}, "balance_cache_s is True"),
         ({"balance_cache_s": float("nan")}, "balance_cache_s is nan"),
     ],
 )
@@ -149,6 +157,8 @@ def test_a_user_by_any_spelling(keys):
     with KrakenBroker(AccountType.USER, USER.upper()) as broker:
         assert broker.connect()
         assert broker.account == USER
+        assert f"USER:{USER} " in repr(broker)
+        assert broker._balance.label == f"USER:{USER}"
 
 
 def test_a_missing_key_is_told_by_connect(caplog):
@@ -299,6 +309,79 @@ def test_writes_drop_the_cache_and_reads_do_not(keys, broker):
     assert asked(keys) == 2
 
 
+WRITES = {
+    "place_order": lambda kraken: kraken.place_order(**BUY),
+    "amend_order": lambda kraken: kraken.amend_order(client_order_id="there", volume="0.02"),
+    "cancel_order": lambda kraken: kraken.cancel_order(client_order_id="there"),
+    "cancel_all": lambda kraken: kraken.cancel_all(),
+    "private": lambda kraken: kraken.private("CancelAll"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_of_any_client_of_the_account_drops_the_cache(keys, broker, write):
+    with Kraken.from_env() as other, Kraken.from_env(USER) as user:
+        other.place_order(**BUY, client_order_id="there")
+        broker.get_account_balance()
+        count = asked(keys)
+        other.private("OpenOrders")
+        WRITES["place_order"](user)
+        broker.get_account_balance()
+        assert asked(keys) == count
+        WRITES[write](other)
+        broker.get_account_balance()
+        assert asked(keys) == count + 1
+
+
+def test_a_write_of_the_asyncio_client_does_too(keys, broker):
+    async def place():
+        async with AsyncKraken.from_env() as kraken:
+            return await kraken.place_order(**BUY)
+
+    broker.get_account_balance()
+    assert isinstance(asyncio.run(place()), Placed)
+    broker.get_account_balance()
+    assert asked(keys) == 2
+
+
+def test_a_write_drops_the_cache_before_it_goes(keys, broker, monkeypatch):
+    seen = []
+    with Kraken.from_env() as other:
+        broker.get_account_balance()
+        send = other._transport.send
+        monkeypatch.setattr(
+            other._transport, "send", lambda request: seen.append(broker._balance.standing.is_cached) or send(request)
+        )
+        other.private("CancelAll")
+    assert seen[0] is False
+
+
+def test_an_order_that_comes_out_of_doubt_in_the_background_drops_the_cache(keys, broker):
+    resolved = threading.Event()
+    unsubscribe = subscribe(lambda event: resolved.set() if isinstance(event, DoubtResolved) else None)
+    with Kraken.from_env() as other:
+        keys.add_fault("drop_after", count=1_000)
+        with pytest.raises(InDoubt):
+            other.place_order(**BUY, deadline_s=3, timeout_s=0.5)
+        broker._ready()
+        drops = broker._balance._orders
+        keys.clear_faults()
+        assert resolved.wait(LIMIT_S)
+        assert broker._balance._orders > drops
+    unsubscribe()
+
+
+def test_nobody_is_told_once_the_broker_is_gone(keys):
+    before = len(own_writes._listeners)
+    brokers = [KrakenBroker(), KrakenBroker()]
+    for one in brokers:
+        one.connect()
+    assert len(own_writes._listeners) == before + 1  # one for the account they share
+    for one in brokers:
+        one.close()
+    assert len(own_writes._listeners) == before
+
+
 def test_the_adapter_gives_dicts(keys, broker):
     adapter = KrakenBrokerAdapter(broker)
     assert adapter.connect()
@@ -321,11 +404,50 @@ def test_the_adapter_gives_dicts(keys, broker):
     assert adapter.place_order("XBTUSD", "buy", 0.01)["status"] == "not_sent"  # money is no float
 
 
+def test_the_adapter_takes_a_price_for_a_limit(keys, broker):
+    adapter = KrakenBrokerAdapter(broker)
+    named = adapter.place_order("XBTUSD", "buy", "0.01", price="1000")
+    (row,) = keys.state()["accounts"]["MASTER"]["orders"].values()
+    assert (named["status"], row["status"]) == ("placed", "open")  # at the market it would be filled
+    assert "market order has no price" in adapter.place_order("XBTUSD", "buy", "0.01", "market", "1000")["error"]
+    assert adapter.place_order("XBTUSD", "buy", "0.001")["status"] == "placed"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"volume": "3"},
+        {"pair": "ETHUSD"},
+        {"type": "sell"},
+        {"ordertype": "limit"},
+        {"deadline_s": "soon"},
+        {"nonce": 1},
+    ],
+)
+def test_the_adapter_sends_nothing_for_a_wrong_field(keys, broker, fields):
+    order = KrakenBrokerAdapter(broker).place_order("XBTUSD", "buy", "0.1", **fields)
+    assert order["status"] == "not_sent"
+    assert next(iter(fields)) in order["error"]
+    assert keys.journal()["summary"]["requests"] == 0
+
+
+def test_what_nobody_thought_of_leaves_the_adapters_order_in_doubt(keys, broker, monkeypatch, caplog):
+    def break_down(**order):
+        raise TypeError("who would have thought")
+
+    monkeypatch.setattr(broker, "place_order", break_down)
+    order = KrakenBrokerAdapter(broker).place_order("XBTUSD", "buy", "0.1", client_order_id="mine")
+    assert (order["status"], order["client_order_id"]) == ("in_doubt", "mine")
+    assert order["error"] == "TypeError: who would have thought"
+    assert "order mine failed unexpectedly" in caplog.text
+    assert KrakenBrokerAdapter(broker).place_order("XBTUSD", "buy", "0.1")["client_order_id"]
+
+
 def test_the_adapter_never_shows_nothing_as_zero(keys, broker):
     adapter = KrakenBrokerAdapter(broker)
     keys.add_fault("drop_after", count=1_000)
     found = adapter.get_account_balance()
-    assert (found["balance"], found["total"], found["available"]) == (None, None, True)
+    assert (found["balance"], found["total"], found["amounts"], found["available"]) == (None, None, None, True)
     assert found["error"]
     assert adapter.get_positions()["positions"] is None
     doubt = adapter.place_order("XBTUSD", "buy", "0.01", "limit", "1000", deadline_s=3, timeout_s=0.5)
@@ -383,8 +505,8 @@ def test_the_documents_lines(keys, caplog):
         assert broker.connect()
         assert user.connect()
         for line in (
-            "Using GLOBAL Kraken Nonce Manager for MASTER (nanosecond precision)",
-            f"Using GLOBAL Kraken Nonce Manager for USER:{USER} (nanosecond precision)",
+            "✅ Using GLOBAL Kraken Nonce Manager for MASTER (nanosecond precision)",
+            f"✅ Using GLOBAL Kraken Nonce Manager for USER:{USER} (nanosecond precision)",
             "💰 Kraken Balance (MASTER): ✅ Available USD: $100000.00, ✅ Available USDT: $20000.00",
             f"💰 Kraken Balance (USER:{USER}): ✅ Available USD: $101000.00",
         ):
@@ -403,6 +525,33 @@ def test_the_documents_lines(keys, caplog):
         assert "❌ Kraken API error: EAPI:Invalid nonce" in caplog.text
         for secret in (os.environ["KRAKEN_API_KEY"], os.environ["KRAKEN_API_SECRET"]):
             assert secret not in caplog.text + repr(broker) + repr(broker.figures()) + str(vars(broker))
+
+
+GLOBAL_LINE = "Global Kraken Nonce Manager initialized (persisted nonce: "
+
+
+def test_the_lanes_line_is_there_once_for_all_brokers(keys, caplog, fresh_manager):
+    caplog.set_level(logging.INFO)
+    with KrakenBroker() as broker, KrakenBroker(AccountType.USER, USER) as user:
+        assert GLOBAL_LINE not in caplog.text
+        assert broker.connect()
+        assert user.connect()
+    assert caplog.text.count(GLOBAL_LINE) == 1
+
+
+def test_a_lane_for_each_key_has_no_such_line(keys, caplog, fresh_manager, monkeypatch):
+    monkeypatch.setenv("SEALANE_LANES", "per-key")
+    caplog.set_level(logging.INFO)
+    with KrakenBroker() as broker:
+        assert broker.connect()
+    assert "Global Kraken Nonce Manager" not in caplog.text
+
+
+def test_a_client_that_is_given_brings_no_other_lane_with_it(keys, caplog, fresh_manager):
+    caplog.set_level(logging.INFO)
+    with Kraken.from_env(account=USER) as client, KrakenBroker(AccountType.USER, client=client) as broker:
+        assert broker.connect()
+    assert GLOBAL_LINE not in caplog.text
 
 
 # --- forks ------------------------------------------------------------------------------------------------------------
@@ -457,3 +606,14 @@ def test_recovery_over_the_wire(keys, broker, monkeypatch):
     thread.join(LIMIT_S)
     assert broker.is_available()
     assert (broker.figures().total, broker.figures().recovery.attempts) == (120_000, 2)
+
+
+def test_a_try_of_the_background_is_one_request_with_a_short_limit(keys):
+    transport = ScriptedTransport(Failure(True, "no answer"))
+    with Kraken.from_env(transport=transport) as client, KrakenBroker(client=client) as broker:
+        with pytest.raises(Unavailable):
+            broker.fetch_briefly()
+        assert [request.limit_s for request in transport.requests] == [BRIEF_ANSWER_S]
+        with pytest.raises(Unavailable):
+            broker.fetch_holdings()
+        assert [request.limit_s for request in transport.requests[1:]] == [None, None]  # a caller has more patience

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from sealane import AsyncKraken, InDoubt, Kraken, NotDurable, SettingsError
+from sealane.core.signing import public_request
+from sealane.core.verdict import Reply
 from sealane.store import open_store
 from sealane.store.file import FileStore
 from sealane.store.memory import MemoryStore
@@ -199,3 +201,16 @@ def test_an_interrupted_order_says_that_its_end_is_unknown(keys):
     out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 5
     assert json.loads(out)["error"]["kind"] == "InDoubt"
+
+
+def test_an_async_client_closes_what_its_background_opened(keys):
+    """Orders are found out on threads, over connections of their own."""
+
+    async def run():
+        async with AsyncKraken.from_env() as kraken:
+            assert isinstance(kraken._background.send(public_request("Time", {})), Reply)
+            assert kraken._background._idle
+            return kraken._background
+
+    background = asyncio.run(run())
+    assert background._idle == []

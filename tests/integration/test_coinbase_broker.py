@@ -12,6 +12,7 @@ import traceback
 from decimal import Decimal, localcontext
 
 import pytest
+from coinbase.rest import RESTClient
 from coinbase_server import ACCOUNTS, KEY_NAME, ORDERS, CoinbaseServer, ec_key, ed25519_key, self_signed
 
 from sealane.broker import AccountType, BalanceUnknown, Broker, CoinbaseBroker, recovery
@@ -300,6 +301,54 @@ def test_a_private_half_that_cannot_sign_is_told_and_not_shown(server, secret):
             broker.place_order(pair="BTC-USD", side="buy", volume="1", price="1")
         assert "bm90" not in "".join(traceback.format_exception(caught.value))
     assert server.seen == []
+
+
+def test_a_client_that_is_there(server, pair):
+    """Its key and its host, on connections of the broker's own; it stays as it was."""
+    client = RESTClient(api_key=KEY_NAME, api_secret=pair[0], base_url=server.host)
+    session, adapters = client.session, dict(client.session.adapters)
+    with CoinbaseBroker(client=client, url=server.url, balance_cache_s=0) as broker:
+        assert broker.get_account_balance() == TOTAL
+        server.fault(ACCOUNTS, "redirect", status=302, body="http://127.0.0.1:9/")
+        assert broker.get_account_balance_detailed()["stale"]  # the broker's limits and rules hold
+        assert pair[0].splitlines()[1] not in repr(vars(broker)) + repr(broker)
+    assert client.session is session
+    assert client.session.adapters == adapters
+    with CoinbaseBroker("user", "daivon", client=client) as user:
+        assert user.account == "daivon"
+        assert user._url == f"https://{server.host}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"api_key": KEY_NAME, "api_secret": "x"}, "leave api_key and api_secret out"),
+        ({"url": "https://other.example.com"}, "leave url out"),
+    ],
+)
+def test_a_client_and_something_else(server, pair, arguments, words):
+    client = RESTClient(api_key=KEY_NAME, api_secret=pair[0], base_url=server.host)
+    with pytest.raises(SettingsError, match=words):
+        CoinbaseBroker(client=client, **arguments)
+
+
+@pytest.mark.parametrize("client", [RESTClient(), object()], ids=["without a key", "no client"])
+def test_a_client_that_cannot_be_used(client):
+    with pytest.raises(SettingsError, match="RESTClient with an API key"):
+        CoinbaseBroker(client=client)
+
+
+def test_the_pages_of_accounts_have_one_limit_together(server, pair, monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(server, "_accounts", lambda query, go=server._accounts: (clock.advance(29), go(query))[1])
+    with CoinbaseBroker(api_key=KEY_NAME, api_secret=pair[0], url=server.url, clock=clock, balance_cache_s=0) as broker:
+        assert broker.get_account_balance() == TOTAL  # the third and last page was asked for in time
+        monkeypatch.setattr(server, "_accounts", lambda query, go=server._accounts: (clock.advance(2), go(query))[1])
+        asked = len(server.calls(ACCOUNTS))
+        told = broker.get_account_balance_detailed()
+        assert told["stale"]
+        assert "took too long over the pages" in told["error"]
+        assert len(server.calls(ACCOUNTS)) == asked + 2
 
 
 def test_without_the_extra_it_says_what_to_install():

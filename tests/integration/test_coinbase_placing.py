@@ -8,8 +8,10 @@ import pytest
 from coinbase_server import ACCOUNTS, KEY_NAME, LISTED, ORDERS, PREVIEW, CoinbaseServer, ec_key
 
 from sealane.broker import CoinbaseBroker, recovery
+from sealane.broker.coinbase_placing import GONE_AFTER_S
 from sealane.core.order import ANSWERED, FOUND, REPLAYED, VALIDATED, NotPlaced, Placed
-from sealane.errors import InDoubt
+from sealane.errors import InDoubt, SettingsError
+from sealane.testing import FakeClock
 
 LIMIT = {"pair": "BTC-USD", "side": "buy", "volume": Decimal("0.1"), "price": "20000"}
 LIMIT_S = 60
@@ -241,3 +243,66 @@ def test_what_the_page_shows_runs(server, pair, monkeypatch):
     for code in blocks:
         exec(compile(code, "docs/coinbase.md", "exec"), {"__name__": "__main__"})
     assert len(server.book.orders) == 1
+
+
+# --- buying turned off ------------------------------------------------------------------------------------------------
+
+
+def test_hard_buy_off_sends_no_buy_and_leaves_sells_and_checks(server, made, monkeypatch):
+    monkeypatch.setenv("HARD_BUY_OFF", "1")
+    broker = made()
+    end = broker.place_order(**LIMIT)
+    assert isinstance(end, NotPlaced)
+    assert "HARD_BUY_OFF" in end.reason
+    assert server.seen == []
+    assert broker.place_order(**LIMIT, validate=True).reason == VALIDATED
+    assert isinstance(broker.place_order(**LIMIT | {"side": "sell"}), Placed)
+    assert [call.body["side"] for call in server.calls(ORDERS)] == ["SELL"]
+
+
+def test_hard_buy_off_leaves_an_order_of_before_its_end(server, made, monkeypatch):
+    first = made().place_order(**LIMIT, client_order_id="mine")
+    monkeypatch.setenv("HARD_BUY_OFF", "1")
+    assert made().place_order(**LIMIT, client_order_id="mine").txid == first.txid
+    assert "HARD_BUY_OFF" in made().place_order(**LIMIT, client_order_id="other").reason
+    assert len(server.calls(ORDERS)) == 1
+
+
+def test_a_word_that_is_no_switch_buys_nothing(server, made, monkeypatch):
+    monkeypatch.setenv("HARD_BUY_OFF", "perhaps")
+    with pytest.raises(SettingsError, match="HARD_BUY_OFF"):
+        made().place_order(**LIMIT)
+    assert server.seen == []
+
+
+# --- what is kept of doubts -------------------------------------------------------------------------------------------
+
+
+def doubt(server, broker, name):
+    server.fault(ORDERS, "drop", applied=True, count=99)
+    server.fault(LISTED, "drop", count=99)
+    with pytest.raises(InDoubt):
+        broker.place_order(**LIMIT, client_order_id=name, timeout_s=0.01)
+    server._faults.clear()
+
+
+def test_a_doubt_is_forgotten_once_its_end_is_known(server, made):
+    broker = made()
+    for name in ("one", "two", "three"):
+        doubt(server, broker, name)
+    assert set(broker._doubts) == {"one", "two", "three"}
+    broker.place_order(**LIMIT, client_order_id="one")
+    assert isinstance(broker.find_order("two"), Placed)
+    assert set(broker._doubts) == {"three"}
+
+
+def test_a_doubt_is_forgotten_once_no_copy_can_be_taken(server, pair):
+    clock = FakeClock()
+    with CoinbaseBroker(api_key=KEY_NAME, api_secret=pair[0], url=server.url, clock=clock) as broker:
+        broker._note_doubt("old")
+        clock.advance(GONE_AFTER_S)
+        broker._note_doubt("young")
+        assert set(broker._doubts) == {"old", "young"}
+        clock.advance(1)
+        broker._note_doubt("younger")
+        assert set(broker._doubts) == {"young", "younger"}

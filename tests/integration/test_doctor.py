@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sealane import Kraken
+from sealane import Kraken, Quarantined
 from sealane.core.nonce import NS_PER_S
 from sealane.doctor import Level, Visit, examination, examine, verdict
 from sealane.doctor.settings_check import read_settings
@@ -121,7 +121,7 @@ def test_a_key_that_may_withdraw(careful, look):
 
 @pytest.mark.parametrize("whole_lane", [False, True])
 def test_another_program_on_the_key(careful, look, whole_lane):
-    """It wrote a nonce between two of ours, or ahead of all of ours: the lane jumps over it, as for any call."""
+    """It wrote a nonce between two of ours, which the answer shows, or ahead of all of ours: then there is none."""
     careful.set_switches(key_info_counts_itself=False)
     with Kraken.from_env() as kraken:
         kraken.private("Balance")
@@ -129,13 +129,46 @@ def test_another_program_on_the_key(careful, look, whole_lane):
     careful.update_account("MASTER", nonce=str(last + (20 * NS_PER_S if whole_lane else 1)))
     found = bad(look(), "MASTER")["key-nonce"]
     assert "foreign nonce" in found.message
-    assert "counts in ns" in found.message
+    assert whole_lane or "counts in ns" in found.message
 
 
-def test_a_program_that_is_ahead_shows_even_where_kraken_counts_the_call_itself(careful, look):
-    careful.set_switches(key_info_counts_itself=True)
-    careful.update_account("MASTER", nonce=str(SYSTEM_CLOCK.wall_ns() + 20 * NS_PER_S))
-    assert "lane jumped" in bad(look(), "MASTER")["key-nonce"].message
+def stored_of(data):
+    """What the folder keeps of keys, and the lane's number."""
+    states = {path.name: path.read_bytes() for path in data.glob("keys/*")}
+    return states, int((data / "kraken_global_nonce.txt").read_text())
+
+
+@pytest.mark.parametrize("counts_itself", [False, True])
+def test_a_key_that_is_ahead_is_told_and_nothing_jumps_or_stops(careful, look, data, counts_itself):
+    """One nonce an account is drawn, and that is all that is left of the visit, however often it is repeated."""
+    careful.set_switches(key_info_counts_itself=counts_itself)
+    with Kraken.from_env("daivon_frazier") as kraken:
+        kraken.private("Balance")
+    careful.update_account("user1", nonce=str(SYSTEM_CLOCK.wall_ns() + 10_000 * NS_PER_S))
+    states, _ = stored_of(data)
+    careful.clear_journal()
+    for _ in range(4):
+        found = bad(look(account="daivon_frazier"), "daivon_frazier")
+        assert set(found) == {"key", "key-nonce"}
+        assert "EAPI:Invalid nonce" in found["key"].message
+        assert "foreign nonce" in found["key-nonce"].message
+    assert len(careful.journal()["entries"]) == 4, "one attempt a visit"
+    after, number = stored_of(data)
+    assert after == states
+    assert number <= SYSTEM_CLOCK.wall_ns(), "the lane, which MASTER shares, did not jump"
+    assert bad(look(account="MASTER")) == {}
+
+
+def test_a_key_that_was_stopped_already_is_told_and_not_asked(careful, look):
+    careful.update_account("MASTER", nonce=str(SYSTEM_CLOCK.wall_ns() + 10**17))
+    with Kraken.from_env() as kraken, pytest.raises(Quarantined):
+        kraken.private("Balance")
+    careful.clear_journal()
+    found = bad(look(account="MASTER"), "MASTER")
+    assert "still getting invalid nonce" in found["key"].message
+    assert "nonce raise --account MASTER" in found["key"].remedy
+    assert found["key-state"].level is Level.FAULT
+    assert careful.journal()["entries"] == []
 
 
 def test_wrong_keys_are_explained(careful, look, monkeypatch):
@@ -213,7 +246,8 @@ def poisoned(_data, sim):
         (not_mine, "folder-writable", "fault", "Could not persist nonce to disk", ""),
         (starts_from_the_clock, "nonce-file", "fault", "Could not load persisted nonce", "nonce raise"),
         (jumped, "nonce-ahead", "warning", "ahead of the clock", "do not remove the file"),
-        (poisoned, "key", "fault", "still getting invalid nonce", "nonce raise --account MASTER"),
+        (poisoned, "key", "fault", "EAPI:Invalid nonce", "other program"),
+        (poisoned, "key-nonce", "warning", "foreign nonce", "key of its own"),
     ],
     ids=[
         "issue 1: invalid nonce after restart",
@@ -222,7 +256,8 @@ def poisoned(_data, sim):
         "issue 3: nonce file permissions",
         "issue 4: nonce resets to current time",
         "nonces jumping too far ahead",
-        "still getting invalid nonce",
+        "still getting invalid nonce, by the key",
+        "still getting invalid nonce, by the number",
     ],
 )
 def test_every_trouble_of_the_guide_is_found_by_one_command(
@@ -323,6 +358,22 @@ def test_with_wrong_settings_the_rest_is_looked_at_all_the_same(careful, look, m
     assert {f.message for f in findings if f.check == "key"} == {
         "not asked, since no program starts with these settings"
     }
+
+
+def test_a_wrong_setting_of_the_log_is_a_finding_and_not_the_end(careful, data, tmp_path):
+    document, code = doctor("--offline", cwd=tmp_path, SEALANE_LOG="xml")
+    assert code == 11
+    assert "SEALANE_LOG" in [row["subject"] for row in document["findings"] if row["level"] == "fault"]
+    done = subprocess.run(
+        [*SEALANE[:-1], "balance", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=os.environ | {"SEALANE_LOG": "xml"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "SEALANE_LOG" in json.loads(done.stdout)["error"]["message"], "one JSON document of any command"
 
 
 def test_a_store_in_memory_has_no_folder(careful, look, monkeypatch):

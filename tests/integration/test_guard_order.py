@@ -178,7 +178,7 @@ def assert_in_order(kraken: Simulator, requests: int) -> None:
 def test_bare_clients_are_refused_and_guarded_ones_are_not(kraken: Simulator, workers: list[Worker], kind: str) -> None:
     total = PROCESSES * THREADS * CALLS
     bare = ends_of(workers[:PROCESSES], order(kraken, [kind], guarded=False))
-    assert bare["refused"] > total / 20, "too few to say anything"
+    assert bare["refused"], "none was refused, so nothing is shown"
     assert kraken.journal()["summary"]["max_overlap"] > 1
     kraken.clear_journal()
     assert ends_of(workers[:PROCESSES], order(kraken, [kind])) == {"ok": total}

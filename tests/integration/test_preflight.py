@@ -43,6 +43,13 @@ def methods(sim):
     return [entry["method"] for entry in sim.journal()["entries"]]
 
 
+def test_a_pair_may_go_by_any_name_and_one_unknown_pair_does_not_stop_the_others(keys):
+    found = here("--pair", "XBTUSD", "--pair", "NOPEUSD", code=0, SEALANE_ALLOWED_PAIRS="XXBTZUSD NOPEUSD")
+    (account,) = found["accounts"]
+    assert account["gates"][3]["inputs"]["left_out"] == {"NOPEUSD": "Kraken does not know it: check the spelling"}
+    assert list(account["gates"][3]["inputs"]["pairs"]) == ["XBTUSD"]
+
+
 def nothing_was_placed(sim):
     return all(account["orders"] == {} for account in sim.state()["accounts"].values())
 
@@ -63,7 +70,7 @@ def test_all_gates_pass_and_the_order_is_only_checked(keys):
     (signal,) = gates[4]["inputs"]["signals"]
     assert signal["end"] == "validated"
     assert signal["signal"].startswith("buy 0.00005000 XBTUSD at ")
-    assert methods(keys) == ["Balance", "AddOrder"]
+    assert methods(keys) == ["Balance", "BalanceEx", "AddOrder"]
     assert nothing_was_placed(keys)
 
 
@@ -87,7 +94,7 @@ def fault(**rule):
     [
         (fault(kind="error", error="EGeneral:Permission denied", methods=["Balance"]), 1, "Permission denied"),
         (lambda sim: sim.set_status("cancel_only"), 2, "cancel_only"),
-        (lambda sim: sim.update_account("MASTER", balances={"ZUSD": "9.99"}), 3, "9.99 USD, at least 10 USD"),
+        (lambda sim: sim.update_account("MASTER", balances={"ZUSD": "9.99"}), 3, "9.99 USD free, at least 10 USD"),
         (lambda sim: sim.set_status(XBTUSD="limit_only"), 4, "XBTUSD: it is limit_only"),
         (lambda sim: sim.update_account("MASTER", permissions=["query-funds"]), 5, "Permission denied"),
     ],

@@ -1,15 +1,17 @@
 """``sealane serve`` as a process: how it starts, where it listens, what it says, how it ends."""
 
+import fcntl
 import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +47,13 @@ class Running:
             return response.status, response.read().decode()
         finally:
             connection.close()
+
+    def headers(self, said):
+        """What comes back for a request as it is, in small letters, up to the body."""
+        parts = urlsplit(self.document["url"])
+        with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as raw, raw.makefile("rb") as back:
+            raw.sendall(said)
+            return b"".join(iter(back.readline, b"\r\n")).decode().lower()
 
     def ready(self):
         """Asks until it is ready."""
@@ -102,6 +111,22 @@ def test_without_a_key_it_is_a_simulator_and_says_so_everywhere(tmp_path):
         assert json.loads(running.get("/readyz")[1])["simulated"] is True
         assert "sealane_simulated 1.0" in running.get("/metrics")[1]
         assert "SIMULATOR" in running.get("/")[1]
+        document = json.loads(running.get(HEALTH)[1])
+        assert document["status"] == "warn"
+        assert "SIMULATOR: no key is set" in document["reasons"][0]
+        for request, status in (
+            ("GET /livez", 200),
+            ("GET /nowhere", 404),
+            ("PUT /livez", 405),
+            ("GET /livez HTTP/1.1\r\nOrigin: http://else.where", 403),
+            ("GET /livez HTTP/1.1\r\nHost: else.where", 421),
+            ("nothing that is known", 400),
+        ):
+            line = request if "HTTP" in request else f"{request} HTTP/1.1"
+            line += "" if "Host" in line else "\r\nHost: localhost"
+            answer = running.headers(f"{line}\r\nConnection: close\r\n\r\n".encode())
+            assert answer.startswith(f"http/1.1 {status} "), answer
+            assert "x-sealane-simulator: true\r\n" in answer
         assert {path.name for path in real.iterdir()} == {"kraken_global_nonce.txt", "simulator"}
         assert (real / "kraken_global_nonce.txt").read_text() == "1737159471234567890"
         _metrics_that_files_name(running.get("/metrics")[1])
@@ -136,13 +161,16 @@ def test_a_log_of_json_lines_is_marked_too_and_stays_json(tmp_path):
 
 
 def test_without_a_data_folder_the_simulator_s_is_removed_at_the_end(tmp_path):
-    environ = without("DATA_DIR") | {"TMPDIR": str(tmp_path)}
+    environ = without("DATA_DIR") | {"TMPDIR": str(tmp_path), "COINBASE_API_KEY": "a-key"}
     with serving(environ=environ) as running:
         (folder,) = tmp_path.glob("sealane-simulator-*")
         running.ready()
         assert (folder / "kraken_global_nonce.txt").exists()
+        (reason,) = json.loads(running.get("/readyz")[1])["reasons"]
+        assert "holds keys of Coinbase and none of Kraken" in reason
         assert running.end(signal.SIGINT) == 0
     assert list(tmp_path.glob("sealane-simulator-*")) == []
+    assert "holds keys of Coinbase and none of Kraken" in "".join(running.err)
 
 
 def test_with_keys_it_serves_them_and_its_log_has_the_documents_lines(keys):
@@ -153,6 +181,7 @@ def test_with_keys_it_serves_them_and_its_log_has_the_documents_lines(keys):
         assert running.document["simulated"] is False
         running.ready()
         assert "SIMULATOR" not in running.get("/")[1]
+        assert "simulator" not in running.headers(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert running.end() == 0
     log = "".join(running.err)
     assert "Loaded persisted nonce: 1737159471234567890, using: " in log
@@ -169,6 +198,64 @@ def test_calls_under_way_come_to_their_end(keys):
         assert running.end() == 0
     assert "✅ Connected to Kraken (MASTER)" in "".join(running.err)
     assert "still under way" not in "".join(running.err)
+
+
+@contextmanager
+def locked(name):
+    """A file of the data folder, with its lock held by this process."""
+    folder = Path(os.environ["DATA_DIR"])
+    folder.mkdir(exist_ok=True)
+    with (folder / name).open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def test_one_that_waits_for_its_turn_is_ready_and_says_who_has_it(keys):
+    with locked("kraken_global_nonce.turn") as turn, serving() as running:
+        running.ready()
+        document = json.loads(running.get(HEALTH)[1])
+        assert document["status"] == "warn"
+        assert all("waits for its turn on lane global" in row["reasons"][0] for row in document["accounts"])
+        assert document["lanes"][0]["holder"].startswith(f"{os.getpid()} (")
+        assert str(os.getpid()) in running.get("/")[1]
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        running.until(lambda: json.loads(running.get(HEALTH)[1])["status"] == "pass")
+        assert running.end() == 0
+
+
+def test_it_listens_before_it_has_read_a_nonce(keys):
+    with locked("kraken_global_nonce.txt"), serving() as running:
+        assert running.get("/livez")[0] == 200
+        assert "Could not persist" not in "".join(running.err), "the lock was waited for first"
+        assert running.get("/readyz")[0] == 503
+        running.end()
+
+
+def test_connections_left_open_do_not_use_up_its_descriptors(keys):
+    with serving() as running, ExitStack() as stack:
+        resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+        parts = urlsplit(running.document["url"])
+        for _ in range(300):
+            stack.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S))
+        assert running.get("/livez")[0] == 200
+        assert running.end() == 0
+    assert "Too many open files" not in "".join(running.err)
+
+
+def test_a_manager_of_services_hears_of_its_beginning_its_life_and_its_end(keys, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(LIMIT_S)
+        environ = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        with serving(environ=environ) as running:
+            assert manager.recv(100) == b"READY=1"
+            assert running.get("/livez")[0] == 200
+            assert [manager.recv(100) for _ in range(2)] == [b"WATCHDOG=1"] * 2
+            assert running.end() == 0
+        last = b"WATCHDOG=1"
+        while last == b"WATCHDOG=1":
+            last = manager.recv(100)
+        assert last == b"STOPPING=1"
 
 
 def test_an_unwritable_folder_is_served_as_fail_and_not_as_an_exit(keys, tmp_path):

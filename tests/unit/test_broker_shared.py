@@ -21,17 +21,23 @@ class Scripted:
 
     def __init__(self, clock):
         self.clock, self.asked, self.trouble, self.holds = clock, 0, None, False
+        self.asked_briefly, self.takes_s = 0, 0
         self.began, self.may_go = threading.Event(), threading.Event()
         self.may_go.set()
 
     def holds_turn(self):
         return self.holds
 
+    def fetch_briefly(self):
+        self.asked_briefly += 1
+        return self.fetch_holdings()
+
     def fetch_holdings(self):
         self.asked += 1
         number, asked_ns = self.asked, self.clock.boot_ns()
         self.began.set()
         assert self.may_go.wait(LIMIT_S)
+        self.clock.advance(self.takes_s)
         if self.trouble is not None:
             raise self.trouble
         amount = Decimal(number)
@@ -169,6 +175,26 @@ def test_one_failure_is_one_error_however_many_wait(shared, source):
     source.may_go.set()
     assert {reading.error for reading in first() + others()} == {"down"}
     assert shared.standing.errors == 1
+
+
+def test_the_end_of_an_overtaken_fetch_leaves_the_newer_one_to_wait_for(shared, source, clock):
+    source.may_go.clear()
+    overtaken = in_threads(1, lambda: shared.ask(source, 5))
+    assert source.began.wait(LIMIT_S)
+    shared.drop()
+    newer = Scripted(clock)
+    newer.may_go.clear()
+    second = in_threads(1, lambda: shared.ask(newer, 5))
+    assert newer.began.wait(LIMIT_S)
+    source.may_go.set()
+    overtaken()
+    waiting = watch_waiters(shared._fetch.over, 1)  # None, where the overtaken one took it along
+    late = Scripted(clock)
+    third = in_threads(1, lambda: shared.ask(late, 5))
+    assert waiting.wait(LIMIT_S)
+    newer.may_go.set()
+    assert second() == third()
+    assert late.asked == 0
 
 
 def test_a_fetch_that_was_interrupted_leaves_nobody_waiting(shared, source):
@@ -341,6 +367,113 @@ def test_an_explicit_success_ends_it_and_the_next_failure_begins_anew(shared, so
     shared.leave(source)
     stop_all(pauses)
     assert source.asked == 4
+
+
+class Watched:
+    """A mutex that tells when somebody finds it taken."""
+
+    def __init__(self, mutex, tell):
+        self._mutex, self._tell = mutex, tell
+
+    def __enter__(self):
+        if not self._mutex.acquire(blocking=False):
+            self._tell()
+            assert self._mutex.acquire(timeout=LIMIT_S)
+
+    def __exit__(self, *_):
+        self._mutex.release()
+
+
+def test_a_failure_right_after_a_success_has_its_recovery(shared, source, clock, pauses):
+    """Another caller fails between the success and the end of the recovery that it brings."""
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    came, other, joins = threading.Event(), Scripted(clock), []
+    other.trouble = Unavailable("down again")
+    shared._mutex = Watched(shared._mutex, came.set)
+    end = shared._recovery.end
+
+    def end_late():
+        if not joins:
+            joins.append(in_threads(1, lambda: (shared.ask(other, 0), came.set())))
+            assert came.wait(LIMIT_S)  # it has failed, or waits to say so
+        end()
+
+    shared._recovery.end = end_late
+    source.trouble = None
+    shared.ask(source, 0)
+    joins[0]()
+    assert shared.standing.errors == 1
+    assert shared.recovery().waiting
+    pauses.go.put("stopped")
+    shared._recovery.end = end
+    shared.leave(source)
+    stop_all(pauses)
+
+
+def test_the_background_asks_briefly_and_callers_do_not(shared, source, pauses):
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    shared.ask(source, 5)
+    assert (source.asked, source.asked_briefly) == (2, 0)
+    assert pauses.next() == 1
+    pauses.go.put("try")
+    assert pauses.next() == 2
+    assert (source.asked, source.asked_briefly) == (3, 1)
+    shared.leave(source)
+    stop_all(pauses)
+
+
+def test_a_try_that_took_long_is_followed_by_as_long_a_wait(shared, source, pauses):
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    for took_s, wait_s in ((10, 10), (3, 4), (200, 200)):
+        source.takes_s = took_s
+        pauses.go.put("try")
+        assert pauses.next() == wait_s
+    shared.leave(source)
+    stop_all(pauses)
+
+
+def test_nobody_waits_for_a_try_of_the_background(shared, source, clock, pauses):
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    source.may_go.clear()
+    source.began.clear()
+    pauses.go.put("try")
+    assert source.began.wait(LIMIT_S)
+    assert shared.ask(Scripted(clock), 5).error is None
+    source.trouble = None
+    source.may_go.set()
+    for thread in recovery_thread():
+        thread.join(LIMIT_S)
+    assert (shared.standing.errors, recovery_thread()) == (0, [])
+
+
+def test_the_background_takes_the_answer_of_who_asks_already(shared, source, clock, pauses):
+    shared.join(source)
+    source.trouble = Unavailable("down")
+    shared.ask(source, 0)
+    assert pauses.next() == 1
+    other = Scripted(clock)
+    other.may_go.clear()
+    asks = in_threads(1, lambda: shared.ask(other, 5))
+    assert other.began.wait(LIMIT_S)
+    waiting = watch_waiters(shared._fetch.over, 1)
+    pauses.go.put("try")
+    assert waiting.wait(LIMIT_S)
+    other.may_go.set()
+    assert asks()[0].error is None
+    for thread in recovery_thread():
+        thread.join(LIMIT_S)
+    assert (source.asked, shared.standing.errors, recovery_thread()) == (1, 0, [])
 
 
 def stop_all(pauses):

@@ -56,7 +56,7 @@ def test_the_dict():
         "usd": None,
         "usdt": None,
         "total": None,
-        "amounts": {},
+        "amounts": None,
         "error": "down",
         "stale": False,
         "as_of": None,

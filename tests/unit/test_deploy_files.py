@@ -17,6 +17,8 @@ import yaml
 
 from container import DOCKERFILE, ROOT, USER, goes_to_the_builder, ignore_patterns, steps
 from sealane.cli.app import app
+from sealane.doctor.deploy_fields import unknown_fields
+from sealane.doctor.deploy_files import TABLES
 from sealane.errors import SettingsError
 from sealane.gateway.settings import ServeSettings
 
@@ -93,6 +95,8 @@ RULES = [
     (KUBERNETES, "StatefulSet/spec/replicas", lambda v: v == 1, 2),
     (KUBERNETES, "StatefulSet/spec/volumeClaimTemplates/0/spec/accessModes", lambda v: v == ["ReadWriteOncePod"], []),
     (KUBERNETES, "StatefulSet/spec/persistentVolumeClaimRetentionPolicy/whenDeleted", lambda v: v == "Retain", ""),
+    (KUBERNETES, "StatefulSet/spec/podManagementPolicy", lambda v: v == "Parallel", "OrderedReady"),
+    (KUBERNETES, "Service/spec/publishNotReadyAddresses", lambda v: v is True, False),
     (KUBERNETES, f"{POD}/terminationGracePeriodSeconds", lambda v: v >= GRACE_S, 0),
     (KUBERNETES, f"{POD}/securityContext/runAsUser", lambda v: v == USER, 0),
     (KUBERNETES, f"{POD}/securityContext/fsGroup", lambda v: v == USER, 0),
@@ -166,6 +170,42 @@ def test_compose_keeps_to_its_schema():
         jsonschema.validate(with_value(load(COMPOSE), "services/sealane/restrat", "no"), schema)
 
 
+def mappings(document, place=()):
+    """The way to every mapping in a document, the outermost first."""
+    if isinstance(document, dict):
+        yield place
+    rows = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    for name, value in rows:
+        yield from mappings(value, (*place, str(name)))
+
+
+FREE = re.compile(
+    r"(.*\.)?(labels|matchLabels|requests|limits)|(services\.\w+\.)?(environment|options|env)|services|volumes"
+    r"|services\.\w+\.logging\.options|spec\.selector|processes|checks|volumes\.[\w-]+"
+)
+"""Mappings whose names are the writer's own."""
+TABLED = [(kit, kind, load(kit)) for kit, kind in ((RAILWAY, "railway"), (RENDER, "render"), (FLY, "fly"))]
+TABLED += [(COMPOSE, "compose", load(COMPOSE))]
+TABLED += [(f"{KUBERNETES} {kind}", TABLES[kind], load(KUBERNETES)[kind]) for kind in load(KUBERNETES)]
+
+
+@pytest.mark.parametrize(("kit", "kind", "document"), TABLED, ids=[kit for kit, *_ in TABLED])
+def test_every_field_of_a_kit_is_held_to_its_platforms_reference(kit, kind, document):
+    """Each mapping of each kit stands where a table says which fields there are, and a misspelt one is found there."""
+    kinds = (kind, "kubernetes") if kind.startswith("kubernetes") else (kind,)
+    places = [place for place in mappings(document) if not FREE.fullmatch(".".join(place))]
+    assert len(places) > 2
+    assert [name for one in kinds for name in unknown_fields(one, document)] == []
+    for place in places:
+        changed = copy.deepcopy(document)
+        mapping = changed
+        for step in place:
+            mapping = mapping[int(step) if isinstance(mapping, list) else step]
+        mapping["qqqqq"] = 1
+        found = [name for one in kinds for name, _ in unknown_fields(one, changed)]
+        assert found == [".".join((*place, "qqqqq"))], f"no table says what may stand at {place}"
+
+
 def test_the_doctor_finds_every_field_known_and_nothing_wrong(tmp_path):
     judge_deploy_files = pytest.importorskip("sealane.doctor.deploy_files").judge_deploy_files
     told = [(Path(found.subject).name, found.level.value, found.message) for found in judge_deploy_files(ROOT, {})]
@@ -175,10 +215,12 @@ def test_the_doctor_finds_every_field_known_and_nothing_wrong(tmp_path):
         "fly.toml",
         "render.yaml",
         "sealane.yaml",
+        "sealane.service",
+        "railway.json",
+        "railway.ts",
     }
-    ((name, level, message),) = [one for one in told if one[1] != "ok"]
-    assert (name, level) == ("railway.json", "warning")
-    assert "stops reading this file on 2026-12-01" in message, "which is why railway.ts is beside it"
+    assert [one for one in told if one[1] != "ok"] == []
+    assert any("until 2026-12-01" in message for name, _, message in told if name == "railway.json")
     misspelt = with_value(load(RAILWAY), "deploy/healthcheckpath", "/")
     (tmp_path / "railway.json").write_text(json.dumps(misspelt))
     assert any("healthcheckpath" in found.message for found in judge_deploy_files(tmp_path, {}))
@@ -204,9 +246,19 @@ def test_railways_two_files_say_the_same():
 def test_only_production_gets_the_keys_on_railway():
     text = (KITS / "railway" / "railway.ts").read_text()
     assert 'const live = ctx.isEnvironment("production");' in text
-    assert re.findall(r"\.\.\.\(live \? \{(.*)\} : \{\}\)", text) == [
-        " KRAKEN_API_KEY: preserve(), KRAKEN_API_SECRET: preserve() "
-    ]
+    rows = re.findall(r"\.\.\.\(live \? \{(.*)\} : \{\}\)", text)
+    assert rows[0] == " KRAKEN_API_KEY: preserve(), KRAKEN_API_SECRET: preserve() "
+    assert [re.findall(r"(\w+): preserve\(\)", row) for row in rows[1:]] == [
+        ["KRAKEN_USER_name_API_KEY", "KRAKEN_USER_name_API_SECRET"],
+        ["COINBASE_API_KEY", "COINBASE_API_SECRET"],
+    ], "as comments, for whoever has them"
+    outside = re.sub(r"\.\.\.\(live \? \{.*\} : \{\}\)", "", text)
+    assert not re.search(r"_API_(KEY|SECRET)", outside)
+
+
+def test_who_applies_railways_file_is_told_that_unlisted_variables_go():
+    assert "removes each variable" in (KITS / "railway" / "railway.ts").read_text()
+    assert "does not list is removed by `apply`" in " ".join((ROOT / "docs" / "deploy.md").read_text().split())
 
 
 def test_the_kubernetes_parts_find_each_other():
@@ -280,6 +332,8 @@ def test_systemd_keeps_the_keys_and_the_folder_to_the_service():
         assert values[name] == [value]
     assert values["StartLimitBurst"] == [str(RESTARTS_MAX)]
     assert values["Restart"] == ["on-failure"]
+    assert values["RestartPreventExitStatus"] == ["2"], "a wrong setting is not mended by a restart"
+    assert (values["Type"], values["WatchdogSec"]) == (["notify"], ["60s"])
 
 
 def test_every_kit_is_on_the_page():

@@ -12,6 +12,7 @@ from sealane.doctor.deploy_fields import FACTS, unknown_fields
 from sealane.doctor.deploy_files import judge_deploy_files, kind_of
 from sealane.doctor.deploy_platforms import seconds
 from sealane.doctor.finding import Level
+from sealane.doctor.typescript import UNREAD, called
 
 BAD = (Level.WARNING, Level.FAULT)
 
@@ -95,6 +96,44 @@ spec: {ports: [{port: 8710}]}
 
 EMPTY_DIR = "      volumes: [{name: data, emptyDir: {}}]"
 
+TYPESCRIPT = """\
+import { defineRailway, preserve, project, service, volume } from "railway/iac";
+// service("not this one", { startComand: "x" })
+export default defineRailway((ctx) => {
+  const live = ctx.isEnvironment("production");
+  const data = volume("data");
+  const sealane = service("sealane", {
+    build: { builder: "DOCKERFILE", dockerfilePath: 'Dockerfile' },
+    start: "sealane serve --host ::",
+    healthcheck: "/livez",
+    replicas: 1,
+    deploy: { overlapSeconds: 0, drainingSeconds: 30, restartPolicyType: "ON_FAILURE", restartPolicyMaxRetries: 10 },
+    volumeMounts: { "/app/data": data },
+    env: {
+      DATA_DIR: "/app/data",
+      URL: `https://${name}`,
+      ...(live ? { KRAKEN_API_KEY: preserve(), KRAKEN_API_SECRET: preserve() } : {}),
+    },
+  });
+  return project("sealane", { resources: [sealane, data] });
+});
+"""
+
+UNIT = """\
+[Unit]
+Description=Sealane
+[Service]
+ExecStart=/opt/sealane/bin/sealane serve \\
+  --port 8710
+Restart=on-failure
+TimeoutStopSec=30s
+PrivateTmp=yes
+Environment=DATA_DIR=/var/lib/sealane "NOTE=two words"
+X-Note=free
+[Install]
+WantedBy=multi-user.target
+"""
+
 DOCKER = """\
 # syntax=docker/dockerfile:1
 FROM python:3.12-slim AS base
@@ -120,13 +159,15 @@ def judged(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         found = list(judge_deploy_files(tmp_path, environ))
-        assert all(finding.subject == str(path) for finding in found)
+        found = [finding for finding in found if finding.subject == str(path)]
+        assert found, "the file was looked at"
         return {finding.check: finding for finding in found if finding.level in BAD}
 
     return judge
 
 
 GOOD = {"render.yaml": RENDER, "compose.yaml": COMPOSE, "fly.toml": FLY, "k8s.yaml": STATEFUL, "Dockerfile": DOCKER}
+GOOD |= {".railway/railway.ts": TYPESCRIPT, "sealane.service": UNIT}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -151,6 +192,12 @@ def test_good_files_are_sound(judged, tmp_path, name):
         ("k8s.yaml", "volumeMounts", "volumeMount", "volumeMounts"),
         ("k8s.yaml", "livenessProbe", "livelinessProbe", "livenessProbe"),
         ("k8s.yaml", "mountPath", "mountpath", "mountPath"),
+        (".railway/railway.ts", "healthcheck:", "healtcheck:", "healthcheck"),
+        (".railway/railway.ts", "restartPolicyType", "restartPolcyType", "restartPolicyType"),
+        (".railway/railway.ts", "volumeMounts", "volumeMount", "volumeMounts"),
+        ("sealane.service", "ExecStart", "ExecStrat", "ExecStart"),
+        ("sealane.service", "Restart=", "Restrat=", "Restart"),
+        ("sealane.service", "[Install]", "[Instal]", "Install"),
         ("Dockerfile", "USER app", "USERR app", "USER"),
         ("Dockerfile", "ENTRYPOINT", "ENTRYPONT", "ENTRYPOINT"),
     ],
@@ -161,7 +208,7 @@ def test_misspelt_fields(judged, name, right, wrong, meant):
     found = judged(name, content.replace(right, wrong, 1))["deploy-field"]
     assert found.level is Level.FAULT
     assert found.remedy == f"write {meant}"
-    assert wrong.strip(' ":').split()[0] in found.message
+    assert wrong.strip(' ":[]=').split()[0] in found.message
 
 
 def test_a_field_like_no_other_is_a_warning(judged):
@@ -198,6 +245,19 @@ def test_a_field_like_no_other_is_a_warning(judged):
         ("k8s.yaml", "ReadWriteOncePod", "ReadWriteMany", "deploy-volume", Level.WARNING),
         ("k8s.yaml", "path: /livez", "path: /readyz", "deploy-health", Level.WARNING),
         ("k8s.yaml", "path: /livez", "path: /up", "deploy-health", Level.WARNING),
+        (".railway/railway.ts", "replicas: 1", "replicas: 2", "deploy-replicas", Level.FAULT),
+        (".railway/railway.ts", "overlapSeconds: 0", "overlapSeconds: 20", "deploy-overlap", Level.FAULT),
+        (".railway/railway.ts", "drainingSeconds: 30", 'drainingSeconds: "30"', "deploy-field", Level.FAULT),
+        (".railway/railway.ts", '"ON_FAILURE"', '"SOMETIMES"', "deploy-restart", Level.FAULT),
+        (".railway/railway.ts", '"/livez"', '"/up"', "deploy-health", Level.WARNING),
+        (".railway/railway.ts", '"/app/data": data', '"/data": data', "deploy-volume", Level.FAULT),
+        (".railway/railway.ts", 'volumeMounts: { "/app/data": data },', "", "deploy-volume", Level.FAULT),
+        ("sealane.service", "Restart=on-failure", "Restart=no", "deploy-restart", Level.WARNING),
+        ("sealane.service", "TimeoutStopSec=30s", "TimeoutStopSec=2", "deploy-stop", Level.WARNING),
+        ("sealane.service", "PrivateTmp", "KillSignal=SIGKILL\nPrivateTmp", "deploy-stop", Level.WARNING),
+        ("sealane.service", "DATA_DIR=/var/lib/", "DATA_DIR=/tmp/", "deploy-volume", Level.FAULT),
+        ("sealane.service", "DATA_DIR=/var/lib/", "DATA_DIR=/run/", "deploy-volume", Level.FAULT),
+        ("sealane.service", "DATA_DIR=", "DATA=", "deploy-volume", Level.WARNING),
         ("Dockerfile", 'CMD ["serve"]', "CMD sealane serve", "deploy-stop", Level.WARNING),
         ("Dockerfile", "chown -R app:app", "ls", "deploy-user", Level.WARNING),
     ],
@@ -207,6 +267,46 @@ def test_what_contradicts(judged, name, right, wrong, check, level):
     found = judged(name, GOOD[name].replace(right, wrong, 1))
     assert found[check].level is level, found
     assert found[check].remedy
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        "image: other, args: [sealane, serve]",
+        "image: other, command: [sealane], args: [serve]",
+        'image: other, command: ["python", "-m", "sealane.cli", "run"]',
+        "image: registry.example/sealane@sha256:ab",
+    ],
+)
+def test_two_writers_are_found_however_the_program_is_written(judged, container):
+    """Nothing but the command or the image tells that it is Sealane: the keys come by envFrom."""
+    pod = f"{{containers: [{{name: x, {container}, envFrom: [{{secretRef: {{name: keys}}}}]}}]}}"
+    found = judged(
+        "k8s.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n"
+        f"spec: {{replicas: 3, template: {{spec: {pod}}}}}\n",
+    )
+    assert set(found) == {"deploy-replicas", "deploy-overlap", "deploy-volume"}
+    assert all(one.level is Level.FAULT for one in found.values())
+
+
+@pytest.mark.parametrize("service", ["image: other, command: [sealane, serve]", "image: sealane"])
+def test_a_compose_service_is_known_by_its_command_or_image(judged, service):
+    assert judged("compose.yaml", f"services: {{x: {{{service}}}}}")["deploy-volume"].level is Level.FAULT
+
+
+def test_a_pod_of_the_simulator_is_not_ours(judged):
+    pod = "{containers: [{name: x, image: sealane, args: [sealane, sim], env: [{name: SEALANE_TIER, value: pro}]}]}"
+    content = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n"
+    assert judged("k8s.yaml", f"{content}spec: {{replicas: 3, template: {{spec: {pod}}}}}\n") == {}
+
+
+@pytest.mark.parametrize("copies", ["deploy: {replicas: 2}", "scale: 3"])
+def test_copies_of_a_compose_service(judged, copies):
+    found = judged("compose.yaml", COMPOSE.replace("    init: true", f"    {copies}"))
+    assert found["deploy-replicas"].level is Level.WARNING, "on one machine they share the volume"
+    without = COMPOSE.replace("    init: true", f"    {copies}").replace("volumes: [", "x-volumes: [")
+    assert judged("compose.yaml", without)["deploy-replicas"].level is Level.FAULT
 
 
 def test_a_deployment_that_recreates_is_sound(judged):
@@ -219,8 +319,21 @@ def test_the_guides_own_railway_file_is_only_out_of_date(judged, tmp_path):
     assert list(found) == ["deploy-railway"]
     assert "2026-12-01" in found["deploy-railway"].message
     (tmp_path / ".railway").mkdir()
-    (tmp_path / ".railway" / "railway.ts").write_text("")
+    (tmp_path / ".railway" / "railway.ts").write_text(TYPESCRIPT)
     assert judged("railway.json", GUIDE) == {}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_railway_file_of_a_kit_is_not_out_of_date(tmp_path, beside):
+    """Under deploy/ Railway does not read it by itself; with its successor beside it all is said."""
+    place = tmp_path / ("kit" if beside else "deploy/railway")
+    place.mkdir(parents=True)
+    (place / "railway.json").write_text(json.dumps(GUIDE))
+    if beside:
+        (place / "railway.ts").write_text(TYPESCRIPT)
+    found = [one for one in judge_deploy_files(place if beside else tmp_path, {}) if one.check == "deploy-railway"]
+    assert [one.level for one in found] == [Level.OK]
+    assert ("railway.ts" if beside else "a kit") in found[0].message
 
 
 @pytest.mark.parametrize(
@@ -285,6 +398,37 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "railway.json").write_bytes(b"\xff\xfe")
     (found,) = judge_deploy_files(tmp_path, {})
     assert found.level is Level.FAULT
+
+
+def test_keys_that_railways_file_does_not_list_would_be_removed(judged):
+    keys = {"KRAKEN_API_KEY": "k", "KRAKEN_USER_eve_API_KEY": "k", "COINBASE_PEM_CONTENT": "p", "MY_API_KEY": "k"}
+    found = judged(".railway/railway.ts", TYPESCRIPT, **keys)["deploy-railway"]
+    assert found.level is Level.WARNING
+    assert "COINBASE_PEM_CONTENT, KRAKEN_USER_eve_API_KEY," in found.message
+    assert "preserve()" in found.remedy
+
+
+@pytest.mark.parametrize("text", ["", "export default 5;", 'service("x", { env: { A: "b" }', "const a = (1]; {"])
+def test_typescript_that_cannot_be_followed_is_skipped(tmp_path, text):
+    (tmp_path / "railway.ts").write_text(text)
+    (found,) = judge_deploy_files(tmp_path, {})
+    assert (found.check, found.level) == ("deploy-file", Level.SKIPPED)
+
+
+def test_typescript_is_read_as_it_is_written():
+    (found,) = called(
+        """service("a", { n: 1_0, t: true, "q-q": 'it\\'s', deep: { /* x: 1, */ a: { b: null } }, f(x) { return 1 },
+        call: preserve(), sum: 1 + 2, short, ...rest, ...(a ? { S: "s" } : { T: `t` }), last: `${x}` })""",
+        "service",
+    )
+    read = {name: value for name, value in found.items() if value is not UNREAD}
+    assert read == {"n": 10, "t": True, "q-q": "it's", "deep": {"a": {"b": None}}, "S": "s", "T": "t"}
+    assert {name for name, value in found.items() if value is UNREAD} == {"f", "call", "sum", "short", "last"}
+
+
+def test_units_of_others_are_left_alone(tmp_path):
+    (tmp_path / "other.service").write_text("[Service]\nExecStrat=/bin/true\n")
+    assert list(judge_deploy_files(tmp_path, {})) == []
 
 
 def test_yaml_of_others_is_left_alone(judged, tmp_path):

@@ -16,15 +16,18 @@ from sealane.core.recovery import KeyState
 from sealane.doctor import store_facts
 from sealane.doctor.finding import Level
 from sealane.doctor.key_states import judge_states
+from sealane.doctor.keys import judge_error
 from sealane.doctor.nonce_clients import CLIENTS, client_of, consistent_with
 from sealane.doctor.nonce_files import judge_nonce_files, lasted
 from sealane.doctor.store_facts import read_store
 from sealane.doctor.writers import Process, Watch, judge_writers, watch_lane
 from sealane.errors import NotDurable
 from sealane.runtime.clock import SYSTEM_CLOCK
+from sealane.store import disk
 from sealane.store.disk import OsDisk
 from sealane.store.file import FileStore
 from sealane.store.floors import GLOBAL_LANE
+from sealane.store.lock_holders import told_remedy
 from sealane.store.slots import write_slots
 
 HOUR_NS = 3600 * NS_PER_S
@@ -383,19 +386,53 @@ def test_a_process_that_has_the_file_open_is_named(data, nonce_file):
     assert str(child.pid) in findings[0].message
 
 
-def test_a_lock_is_told_with_its_holder(data, tmp_path):
+def proc_where_4711_locks(proc, path):
     """What /proc/locks says, in its own form: pid, then device and inode of the file."""
-    turn = data / f"{GLOBAL_LANE}.turn"
-    turn.touch()
-    facts = turn.stat()
+    facts = path.stat()
     place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
-    proc = tmp_path / "proc"
     (proc / "4711").mkdir(parents=True)
     (proc / "4711" / "comm").write_text("trader\n")
     (proc / "locks").write_text(
         f"1: FLOCK  ADVISORY  WRITE 4711 {place} 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 9 {place} 0 EOF\n2: FLOCK "
         "ADVISORY WRITE 8 00:00:1 0 EOF\n"
     )
+    return proc
+
+
+def test_a_process_that_keeps_the_lock_of_a_draw_is_named(data, nonce_file, tmp_path):
+    proc = proc_where_4711_locks(tmp_path / "proc", nonce_file)
+    watch = watch_lane(lane_of(data), lambda _: None, proc)
+    found = bad(judge_writers(lane_of(data), watch))["other-writer"]
+    assert found.level is Level.FAULT
+    assert "4711 (trader) keeps the lock" in found.message
+    assert "kill -CONT 4711" in found.remedy
+    rising = b"%d" % (int(nonce_file.read_text()) + 1)
+    busy = watch_lane(lane_of(data), lambda _: nonce_file.write_bytes(rising) and None, proc)
+    assert busy.stuck == (), "one that draws meanwhile is not stuck"
+    gone = watch_lane(lane_of(data), lambda _: (proc / "locks").write_text("") and None, proc)
+    assert gone.stuck == ()
+
+
+def test_the_store_names_who_keeps_its_lock_and_not_the_folder(data, nonce_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "LOCK_WAIT_S", 0.001)
+    lane = FileStore(data).lane(GLOBAL_LANE)
+    with nonce_file.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(NotDurable, match="has held its lock") as caught:
+            lane.draw(SYSTEM_CLOCK.wall_ns(), SYSTEM_CLOCK.boot_ns())
+    lane.close()
+    assert "kill -CONT" in str(caught.value)
+    assert "free space" not in str(caught.value)
+    found = judge_error("MASTER", caught.value)
+    assert "other-writer" in found.remedy
+    assert "kill -KILL 4711" in told_remedy(nonce_file, proc_where_4711_locks(tmp_path / "proc", nonce_file))
+    assert "Find the process" in told_remedy(nonce_file, tmp_path / "none")
+
+
+def test_a_lock_is_told_with_its_holder(data, tmp_path):
+    turn = data / f"{GLOBAL_LANE}.turn"
+    turn.touch()
+    proc = proc_where_4711_locks(tmp_path / "proc", turn)
     watch = watch_lane(lane_of(data), lambda _: None, proc)
     assert watch.holders == (Process(4711, "trader"),)
     assert "4711 (trader)" in next(judge_writers(lane_of(data), watch)).message

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sealane.doctor import Visit, examine
 from sealane.doctor.finding import Level
 from sealane.doctor.folder import TRIAL_PREFIX, FolderFacts, judge_folder, look_at_folder
 from sealane.doctor.mounts import Mount, mount_of, mounts_in
@@ -51,11 +53,15 @@ def folder():
 
 def looked_at_by_nobody(folder):
     """What a user without any right sees: in this process where we are no root, else in one that dropped its rights."""
+    return as_nobody(lambda: look_at_folder(folder))
+
+
+def as_nobody(act):
     if os.geteuid() != 0:
-        return look_at_folder(folder)
+        return act()
     os.seteuid(NOBODY)
     try:
-        return look_at_folder(folder)
+        return act()
     finally:
         os.seteuid(0)
 
@@ -119,6 +125,42 @@ def test_issue_3_nonce_file_permissions_error(folder):
     assert files.level is Level.FAULT
     assert files.subject == str(nonce_file)
     assert not seen.is_usable
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "word"),
+    [
+        ("a/data", 0o000, "may not look into it"),
+        ("a/data", 0o333, "may not look into it"),
+        ("a/data", 0o444, "may not look into it"),
+        ("a", 0o000, "cannot be reached"),
+        ("a/data/keys", 0o000, ""),
+    ],
+)
+def test_a_folder_of_another_user_is_told_in_plain_words_and_breaks_no_check(folder, closed, mode, word):
+    data = folder / "a" / "data"
+    (data / "keys").mkdir(parents=True)
+    for path in (folder / "a", data, data / "keys"):
+        path.chmod(0o777)
+    (data / "kraken_global_nonce.txt").write_text("1737159471234567890")
+    (data / "kraken_global_nonce.txt").chmod(0o666)
+    examine(Visit({"DATA_DIR": str(data)}, offline=True, deploy_folder=folder))  # what it imports, nobody may not read
+    (folder / closed).chmod(mode)
+    visit = Visit({"DATA_DIR": str(data)}, offline=True, deploy_folder=folder / "none", pause=lambda _: None)
+    try:
+        findings = as_nobody(lambda: examine(visit))
+    finally:
+        (folder / closed).chmod(0o777)
+    assert "doctor" not in {finding.check for finding in findings}
+    check = "folder-there" if word else "folder-files"
+    found = one(findings, check)
+    assert found.level is Level.FAULT
+    assert "[Errno 13] Permission denied" in found.message
+    assert word in found.message
+    assert found.remedy
+    assert not visit.folder.is_usable
+    if word:
+        assert one(findings, "nonce-file").level is Level.SKIPPED
 
 
 def test_what_others_may_write_is_a_warning(folder):
@@ -283,6 +325,7 @@ def test_a_platform_without_a_mount_is_ephemeral(environ, mount, level, word):
     assert found.level is level
     assert word in found.message
     assert level is not Level.FAULT or "/app/data" in found.remedy
+    assert not re.search(r"\. [a-z]", found.message), "a sentence begins with a capital"
 
 
 @pytest.mark.parametrize(

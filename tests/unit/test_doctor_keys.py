@@ -104,16 +104,21 @@ def test_a_lane_of_a_smaller_unit_does_not_wonder_at_its_own():
     assert "counts in ns" in found.message
 
 
-def test_a_jump_during_the_call_is_told_whatever_the_answer_shows():
-    """Where Kraken counts the call itself, the answer hides what was there before; the refusal does not."""
-    for held in (NOW, 0):
-        (found, *_) = [
-            finding
-            for finding in judge_key(KeyAnswer("MASTER", GOOD | {"nonce": str(held)}, NOW - 9, NOW, jumped=True), NOW)
-            if finding.level in BAD
-        ]
-        assert found.check == "key-nonce"
-        assert "lane jumped" in found.message
+REFUSED = Refused("GetApiKeyInfo", ("EAPI:Invalid nonce",))
+
+
+@pytest.mark.parametrize(
+    ("after", "word"),
+    [(NOW, "a foreign nonce"), (NOW + 1, "drew outside its turn")],
+)
+def test_a_refused_nonce_shows_that_something_else_writes(after, word):
+    """Which number Kraken holds, a refusal does not tell; one that a program here drew meanwhile explains it."""
+    key, nonce = judge_key(KeyAnswer("MASTER", {}, NOW - 9, after, refused=NOW, error=REFUSED), NOW)
+    assert (key.check, key.level) == ("key", Level.FAULT)
+    assert (nonce.check, nonce.level) == ("key-nonce", Level.WARNING)
+    assert word in nonce.message
+    assert str(NOW) in nonce.message
+    assert nonce.remedy
 
 
 # --- no answer ---

@@ -50,12 +50,35 @@ def test_every_wrong_variable_is_found_at_one_look():
         "SEALANE_MIN_INTERVAL_MS": "-1",
         "SEALANE_VISIBILITY_LAG_S": "soon",
         "SEALANE_SYNC_INTENTS": "maybe",
+        "HARD_BUY_OFF": "yes",
         "KRAKEN_SPOT_URL": "http://example.com",
         "SEALANE_STORE": "mongodb://x",
     }
     found = bad(environ, "setting")
     assert {finding.subject for finding in found} == set(environ) - set(PAIR)
     assert all(finding.level is Level.FAULT and finding.remedy for finding in found)
+
+
+def test_what_only_the_service_the_executor_and_the_log_read_is_found_too():
+    """Each as the program that reads it would refuse it, and all at one look."""
+    environ = PAIR | {
+        "PORT": "99999",
+        "SEALANE_WATCH_S": "0",
+        "SEALANE_ALLOW_NETWORK": "yes",
+        "SEALANE_HOST": "0.0.0.0",
+        "SEALANE_MAX_ORDER_USD": "much",
+        "SEALANE_MIN_CAPITAL_USD": "-1",
+        "SEALANE_ALLOWED_PAIRS": "XBT!USD",
+        "SEALANE_LOG": "xml",
+        "SEALANE_LOG_LEVEL": "loud",
+    }
+    found = bad(environ, "setting")
+    assert {finding.subject for finding in found} == set(environ) - set(PAIR)
+    assert len(found) == len(environ) - len(PAIR)
+    levels = {finding.subject: finding.level for finding in found}
+    assert levels.pop("SEALANE_HOST") is Level.WARNING, "--allow-network may be given"
+    assert set(levels.values()) == {Level.FAULT}
+    assert bad(PAIR | {"SEALANE_HOST": "0.0.0.0", "SEALANE_ALLOW_NETWORK": "1", "PORT": "0"}) == []
 
 
 def test_two_settings_that_need_each_other():
@@ -127,13 +150,19 @@ def test_stores(environ, level, word):
         ({"KRAKEN_SPOT_URL": "https://gateway.example.com"}, "url"),
         ({"KRAKEN_LAST_NONCE": "yesterday"}, "last-nonce"),
         ({"KRAKEN_LAST_NONCE": "0"}, "last-nonce"),
-        ({"HARD_BUY_OFF": "yes"}, "hard-buy-off"),
         ({"COINBASE_API_KEY": "x"}, "coinbase"),
         ({"COINBASE_PEM_CONTENT": "x"}, "coinbase"),
     ],
 )
 def test_settings_that_bite(environ, check):
     assert one(environ, check).level is Level.WARNING
+
+
+@pytest.mark.parametrize("word", ["1", "true", "on"])
+def test_buys_that_are_blocked_are_told(word):
+    assert [finding.message for finding in judged({"HARD_BUY_OFF": word}) if finding.check == "hard-buy-off"] == [
+        "buys are blocked"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +225,7 @@ def test_the_known_names_are_those_of_the_settings_page():
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", row)}
     assert {"KRAKEN_API_KEY", "SEALANE_LANES", "DATA_DIR"} <= named
+    named -= {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}  # systemd's own, which nobody sets by hand
     assert named <= set(VARIABLES), "the doctor calls a variable of the settings page unknown"
     assert set(VARIABLES) <= named, "the doctor knows a variable that the settings page does not"
     assert len(set(VARIABLES)) == len(VARIABLES)

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from sealane import Fenced
+from sealane.broker.port import ErrorKind
 from sealane.client.statistics import CounterFigures
 from sealane.core.events import CallSettled, LaneJumped, NonceRefused, UnfinishedTurnFound
 from sealane.core.verdict import Outcome
 from sealane.gateway.documents import health_document, live_document, ready_document
 from sealane.gateway.health import Status, judged
+from sealane.gateway.metrics import METRICS
 from sealane.gateway.page import lasted, page
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.state import State, state_now
@@ -46,7 +48,7 @@ def sighting(key=KEY, account=ACCOUNT, **changes):
     seen = Sighting(
         members=(Member("MASTER", "…Ab3x", "global"), Member("anna", "…Cd4y", "global")),
         watch_s=30.0,
-        simulated=False,
+        simulation="",
         lanes_setting="global",
         started_ns=ago(100),
         rounds=ROUNDS,
@@ -115,6 +117,15 @@ def test_a_key(changes, status, said):
     of_account(sighting(key=replace(KEY, **changes)), status, said)
 
 
+REFUSED = {
+    "error_count": 1,
+    "error": "EAPI:Invalid key",
+    "error_kind": ErrorKind.REFUSED_KEY,
+    "next_try_s": 250.0,
+}
+BUSY = {"error_count": 1, "error": "lane global was busy for 60 s", "error_kind": ErrorKind.LANE_BUSY}
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
@@ -125,10 +136,17 @@ def test_a_key(changes, status, said):
             "fail",
             "unavailable after 3 errors in a row: reset",
         ),
-        ({"error_count": 1, "error": "EAPI:Invalid key", "as_of": None}, "fail", "never answered so far: EAPI:Inval"),
+        ({"error_count": 1, "error": "reset", "as_of": None}, "fail", "never answered so far: reset"),
         ({"error_count": 1, "error": "reset"}, "warn", "errors in a row: 1, the last: reset"),
+        (REFUSED, "fail", "refuses this key until a person acts: EAPI:Invalid key; it is asked again within 250 s"),
+        (REFUSED | {"as_of": None, "available": False, "error_count": 3}, "fail", "refuses this key until"),
+        (REFUSED | {"error_count": 0, "error": "", "error_kind": ErrorKind.NONE}, "pass", ""),
+        (BUSY, "warn", "waits for its turn on lane global; the last try: lane global was busy"),
+        (BUSY | {"available": False, "error_count": 3, "as_of": None}, "warn", "waits for its turn on lane global"),
+        (BUSY | {"asked_ns": ago(229)}, "warn", "waits for its turn"),
+        (BUSY | {"asked_ns": ago(231)}, "fail", "last asked 231 s ago"),
         ({"asked_ns": ago(101)}, "fail", "last asked 101 s ago"),
-        ({"asked_ns": ago(101), "error_count": 1, "error": "reset", "next_try_s": 9.0}, "warn", "reset"),
+        ({"asked_ns": ago(101), "error_count": 1, "error": "reset", "next_try_s": 9.0}, "fail", "last asked 101 s ago"),
     ],
 )
 def test_a_broker(changes, status, said):
@@ -144,6 +162,72 @@ def of_account(seen, status, said):
     assert verdict.status is (Status.PASS if status == "pass" else Status.WARN)
 
 
+AWAITED = replace(LANE, waiting=1, holder="4711 (python)", held_ns=ago(62))
+NEVER_ASKED = {"asked_ns": None, "as_of": None, "asking_ns": ago(1)}
+
+
+@pytest.mark.parametrize(
+    ("lane", "changes", "status", "said"),
+    [
+        (AWAITED, NEVER_ASKED, "warn", "waits for its turn on lane global, held by process 4711 (python)"),
+        (replace(AWAITED, holder=""), NEVER_ASKED, "warn", "held by a process that cannot be seen from here"),
+        (replace(AWAITED, busy=True), NEVER_ASKED, "fail", "no answer from Kraken yet"),
+        (replace(AWAITED, waiting=0), NEVER_ASKED, "fail", "no answer from Kraken yet"),
+        (AWAITED, NEVER_ASKED | {"asking_ns": None}, "fail", "no answer from Kraken yet"),
+        (AWAITED, {"asking_ns": ago(9)}, "pass", ""),
+        (AWAITED, {"asking_ns": ago(11)}, "warn", "waits for its turn"),
+    ],
+)
+def test_who_waits_for_its_turn_warns_and_does_not_fail(lane, changes, status, said):
+    verdict = judged(sighting(account=replace(ACCOUNT, **changes), lanes=(lane,)), NOW_NS, NOW_S)
+    assert verdict.accounts["MASTER"].status.value == status
+    assert said in verdict.accounts["MASTER"].output
+
+
+def test_a_standby_of_which_no_account_was_ever_asked_is_not_taken_out_of_service():
+    waits = replace(ACCOUNT, **NEVER_ASKED)
+    seen = sighting(lanes=(AWAITED,), accounts={"MASTER": waits, "anna": waits})
+    verdict = judged(seen, NOW_NS, NOW_S)
+    assert verdict.status is Status.WARN
+    assert "lane global has been held by process 4711 (python) for 62 s" in verdict.reasons[0]
+    assert "4711 (python)" in page(state(seen))
+    (lane,) = health_document(state(seen))["lanes"]
+    assert (lane["holder"], lane["held_s"]) == ("4711 (python)", 62.0)
+
+
+def test_a_turn_that_others_have_for_a_moment_is_no_trouble():
+    for lane in (replace(AWAITED, held_ns=ago(9)), replace(AWAITED, waiting=0), replace(AWAITED, busy=True)):
+        assert judged(sighting(lanes=(lane,)), NOW_NS, NOW_S).status is Status.PASS
+
+
+def test_a_key_that_is_stopped_or_refused_is_not_available():
+    def available(**changes):
+        now = state(sighting(**changes))
+        (metric,) = (row for row in METRICS if row.name == "sealane_account_available")
+        samples = dict(metric.samples(now))
+        assert samples["MASTER",] == health_document(now)["accounts"][0]["available"]
+        assert samples["anna",] is True
+        return samples["MASTER",]
+
+    assert available() is True
+    assert available(key=replace(KEY, diagnosis="stopped")) is False
+    assert available(account=replace(ACCOUNT, **REFUSED)) is False
+    assert available(account=replace(ACCOUNT, **BUSY)) is True
+
+
+def test_on_the_simulator_it_warns_and_says_why():
+    verdict = judged(sighting(simulation="no key is set"), NOW_NS, NOW_S)
+    assert verdict.status is Status.WARN
+    assert verdict.reasons == ["SIMULATOR: no key is set"]
+
+
+def test_another_data_folder_than_at_the_start_fails():
+    seen = sighting(store=replace(STORE, is_replaced=True))
+    assert judged(seen, NOW_NS, NOW_S).status is Status.FAIL
+    (check,) = health_document(state(seen))["checks"]["store"]
+    assert (check["writable"], check["replaced"]) == (True, True)
+
+
 def test_with_no_account_usable_the_whole_fails():
     stopped = replace(KEY, diagnosis="stopped")
     seen = replace(sighting(), keys={"MASTER": stopped, "anna": stopped})
@@ -154,7 +238,8 @@ def test_with_no_account_usable_the_whole_fails():
 
 
 def test_an_account_that_cannot_store_its_nonces_is_the_store_s_fault():
-    lost = replace(ACCOUNT, error_count=1, error="Could not persist nonce to disk: /data: No space left")
+    lost = replace(ACCOUNT, error_count=1, error="in whatever words", error_kind=ErrorKind.NOT_DURABLE)
+    assert "nonces cannot be stored" in judged(sighting(account=lost), NOW_NS, NOW_S).reasons[0]
     assert judged(sighting(account=lost), NOW_NS, NOW_S).status is Status.FAIL
     mended = replace(lost, error_count=0)
     assert judged(sighting(account=mended), NOW_NS, NOW_S).status is Status.PASS
@@ -242,8 +327,14 @@ def test_a_restart_is_asked_for_only_where_it_would_mend_something():
     assert live_document(state(sighting()))["status"] == "pass"
     assert live_document(state(sighting(store=StoreSeen("file", "full", ago(1)))))["status"] == "pass"
     assert live_document(state(sighting(rounds=(replace(ROUNDS[0], alive=False),))))["status"] == "fail"
-    for since_s, status in ((299, "pass"), (301, "fail")):
-        stuck = (replace(ROUNDS[0], began_ns=ago(since_s)),)
+    for name, since_s, ended_ns, status in (
+        ("accounts", 299, ago(400), "pass"),
+        ("accounts", 301, ago(400), "fail"),
+        ("accounts", 301, None, "pass"),  # the first loads the nonces
+        ("look", 900, ago(900), "pass"),
+        ("store", 900, ago(900), "pass"),
+    ):
+        stuck = (RoundSeen(name, 2.0, True, ended_ns, ago(since_s)),)
         assert live_document(state(sighting(rounds=stuck)))["status"] == status
 
 
@@ -303,7 +394,7 @@ def test_the_page_escapes_what_others_wrote_and_says_simulator_when_it_is_one():
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "SIMULATOR" not in shown
-    assert "SIMULATOR" in page(state(sighting(simulated=True)))
+    assert "SIMULATOR" in page(state(sighting(simulation="no key")))
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,24 @@
 """The watcher with brokers that obey: it asks each account in its rhythm, survives what fails, and shows what hangs."""
 
 import base64
+import os
+import socket
 import threading
+import uuid
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from sealane.broker.port import ErrorKind
 from sealane.errors import NotDurable, SettingsError
-from sealane.gateway.fleet import TRIAL, Fleet, shortened
+from sealane.gateway.fleet import TRIAL, Fleet, held_since, shortened
+from sealane.gateway.notify import READY, Manager
 from sealane.gateway.service import Service
 from sealane.gateway.settings import ServeSettings
-from sealane.gateway.watcher import Round
+from sealane.gateway.sightings import LaneSeen
+from sealane.gateway.watcher import Round, Watcher
+from sealane.store.lock_holders import lock_holders
 from sealane.testing import FakeClock
 
 LIMIT_S = 10
@@ -24,7 +32,7 @@ class ObedientBroker:
         self.account, self.asked, self.closed = account, 0, False
         self.gate, self.under_way = threading.Event(), threading.Event()
         self.gate.set()
-        self.next_try_s = None
+        self.next_try_s = self.tried_ns = None
 
     def connect(self):
         return bool(self.get_account_balance_detailed())
@@ -41,6 +49,8 @@ class ObedientBroker:
             error_count=0,
             last_error=None,
             as_of=1.0 if self.asked else None,
+            error_kind=ErrorKind.NONE,
+            tried_ns=self.tried_ns,
             recovery=SimpleNamespace(next_try_in_s=self.next_try_s),
         )
 
@@ -91,6 +101,98 @@ def test_a_broker_that_recovers_is_left_to_its_own_rhythm(service):
     service.watcher.look_once()
     assert service.watcher.wait_for_askers(LIMIT_S)
     assert (master.asked, anna.asked) == (0, 1)
+
+
+def test_an_account_s_age_is_that_of_its_broker_s_last_try_whoever_asked(service):
+    master, clock = brokers(service)[0], service.fleet.clock
+    master.tried_ns = clock.boot_ns()
+    service.watcher.look_once()
+    assert service.watcher.wait_for_askers(LIMIT_S)
+    clock.advance(300)
+    service.watcher.rounds[0].once()
+    assert "last asked 300 s ago" in service.state().verdict.accounts["MASTER"].output
+    master.tried_ns = clock.boot_ns()
+    service.watcher.rounds[0].once()
+    assert "last asked" not in service.state().verdict.accounts["MASTER"].output
+
+
+def test_what_an_asker_brought_is_looked_at_at_once(service):
+    watcher, master = service.watcher, brokers(service)[0]
+    for one in watcher.rounds:
+        one.every_s = 3_600.0
+    master.gate.clear()
+    watcher.begin()
+    assert master.under_way.wait(LIMIT_S)
+    pause = threading.Event()
+    while not watcher.seen().accounts:
+        pause.wait(0.01)
+    before_ns = service.fleet.clock.advance(1) or service.fleet.clock.boot_ns()
+    master.gate.set()
+    for _ in range(LIMIT_S * 100):
+        if watcher.seen().accounts["MASTER"].seen_ns >= before_ns:
+            break
+        pause.wait(0.01)
+    assert watcher.seen().accounts["MASTER"].seen_ns >= before_ns
+    assert watcher.end(LIMIT_S)
+
+
+def test_nonces_are_announced_once_before_anybody_is_asked(service):
+    told = []
+    watcher = Watcher(service.fleet, before_asking=lambda: told.append([one.asked for one in brokers(service)]))
+    for _ in range(2):
+        watcher.look_once()
+        assert watcher.wait_for_askers(LIMIT_S)
+    assert told == [[0, 0]]
+
+
+def test_a_turn_is_held_since_its_holder_was_seen_without_a_nonce_in_between():
+    first = LaneSeen("global", 10, last_nonce=5, holder="7 (bot)")
+    held = held_since(first, None)
+    assert held.held_ns == 10
+    assert held_since(replace(first, seen_ns=20), held).held_ns == 10
+    assert held_since(replace(first, seen_ns=20, last_nonce=6), held).held_ns == 20
+    assert held_since(replace(first, seen_ns=20, holder="8 (bot)"), held).held_ns == 20
+    assert held_since(replace(first, seen_ns=20, holder=""), held).held_ns is None
+
+
+def test_holders_of_a_lock_are_read_from_the_system_s_table(tmp_path):
+    path, proc = tmp_path / "lane.turn", tmp_path / "proc"
+    path.touch()
+    (proc / "42").mkdir(parents=True)
+    (proc / "42" / "comm").write_text("bot\n")
+    facts = path.stat()
+    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    rows = (f"1: FLOCK  ADVISORY  WRITE 42 {place} 0 EOF", f"1: -> FLOCK  ADVISORY  WRITE 43 {place} 0 EOF")
+    (proc / "locks").write_text("\n".join((*rows, f"2: FLOCK  ADVISORY  WRITE 44 {place}9 0 EOF")))
+    assert [str(one) for one in lock_holders(path, proc)] == ["42 (bot)"]
+    assert list(lock_holders(tmp_path / "missing", proc)) == []
+    assert list(lock_holders(path, tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "every_s"),
+    [
+        ({}, 0.0),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, 0.0),
+        ({"WATCHDOG_USEC": "often"}, 0.0),
+    ],
+)
+def test_how_often_the_manager_of_services_wants_to_hear(environ, every_s):
+    assert Manager.from_env(environ).alive_every_s == every_s
+
+
+def test_the_manager_of_services_is_told_by_path_and_by_abstract_name(tmp_path):
+    abstract = f"sealane-{uuid.uuid4()}"
+    for bound, named in ((str(tmp_path / "notify"), str(tmp_path / "notify")), (f"\0{abstract}", f"@{abstract}")):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(bound)
+            manager.settimeout(LIMIT_S)
+            Manager(named).tell(READY)
+            assert manager.recv(100) == b"READY=1"
+    Manager(str(tmp_path / "nobody")).tell(READY)
+    Manager().tell(READY)
 
 
 def test_ending_waits_for_calls_under_way_and_no_longer_than_it_may(service):

@@ -1,5 +1,6 @@
 """The log: every event has its line, in either form, at the level that was asked for."""
 
+import contextlib
 import io
 import json
 import logging
@@ -58,7 +59,7 @@ def test_a_line_of_text_has_time_level_and_place(stream):
     publish(SAMPLES[events.NonceRefused])
     stamp, level, place, words = stream.getvalue().split(" ", 3)
     assert (len(stamp), stamp[-1], level, place) == (24, "Z", "WARNING", "sealane.lane:")
-    assert words == "Kraken API error: EAPI:Invalid nonce for MASTER (nonce 7); next: jump\n"
+    assert words == "❌ Kraken API error: EAPI:Invalid nonce for MASTER (nonce 7); next: jump\n"
 
 
 def test_the_level_is_kept(stream):
@@ -92,3 +93,13 @@ def test_an_exception_goes_into_its_json_line(stream):
 def test_a_wrong_word_is_named(stream, name, value):
     with pytest.raises(SettingsError, match=f"{name} is .*choose one of"):
         log_to(stream, {name: value})
+
+
+def test_without_a_stream_it_follows_stderr(stream, capsys):
+    log_to(None, {"SEALANE_LOG": "text"})
+    publish(SAMPLES[events.NonceRefused])
+    assert "Invalid nonce" in capsys.readouterr().err
+    with contextlib.redirect_stderr(stream):
+        publish(SAMPLES[events.NonceRefused])
+    assert "Invalid nonce" in stream.getvalue()
+    assert capsys.readouterr().err == ""

@@ -34,7 +34,7 @@ def state():
     seen = Sighting(
         members=(Member("MASTER", "…Ab3x", "global"),),
         watch_s=30.0,
-        simulated=True,
+        simulation="no key",
         lanes_setting="global",
         started_ns=NOW_NS - 60 * NS,
         rounds=(RoundSeen("look", 2.0, True, NOW_NS - NS),),
@@ -122,8 +122,12 @@ EXPRESSIONS = list(expressions())
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[f"{where}" for where, _ in EXPRESSIONS])
 def test_alerts_and_dashboard_ask_for_metrics_that_there_are(where, expression):
     asked = set(re.findall(r"\bsealane_\w+", expression))
-    assert asked
+    assert asked or re.search(r"\bup\{", expression)
     assert asked <= NAMES
+
+
+def test_one_of_several_services_that_is_down_is_told_of():
+    assert 'up{job="sealane"} == 0' in dict(EXPRESSIONS)["SealaneDown"]
 
 
 def test_the_documents_five_are_on_the_dashboard():

@@ -70,7 +70,7 @@ def test_what_somebody_appends_is_gone_with_the_next_issue(tmp_path: Path, clock
 
 def test_a_reader_sees_one_integer_at_any_time(tmp_path: Path, clock: FakeClock) -> None:
     lane = FileStore(tmp_path).lane(LANE)
-    draw(lane, clock)
+    last = draw(lane, clock)
     seen: list[bytes] = []
     done = threading.Event()
 

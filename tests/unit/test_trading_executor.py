@@ -71,6 +71,21 @@ def test_hard_buy_off_blocks_the_buy_and_places_the_sell():
     assert [order["side"] for order in broker.orders] == ["sell"]
 
 
+def test_several_buys_together_leave_the_least_capital():
+    """Each is worth 40 and 50 have to stay: of 200 the fourth would leave 40."""
+    broker = FakeBroker()
+    ends = execute(broker, *[BUY] * 5, capital="200")
+    assert [end.end for end in ends] == [End.PLACED] * 3 + [End.BLOCKED] * 2
+    assert "of 80 USD it would leave 40.00 USD" in ends[3].reason
+    assert len(broker.orders) == 3
+
+
+def test_what_was_not_bought_is_still_there():
+    broker = FakeBroker(ends=[NotPlaced("Kraken refused it", "EOrder:Insufficient funds")])
+    sell_and_buy = execute(broker, BUY, SELL, BUY, BUY, capital="100")
+    assert [end.end for end in sell_and_buy] == [End.NOT_PLACED, End.PLACED, End.PLACED, End.BLOCKED]
+
+
 @pytest.mark.parametrize(
     ("end", "said"),
     [

@@ -71,7 +71,13 @@ def test_hard_buy_off_blocks_buys_and_leaves_sells():
 def test_too_little_capital_blocks_buys_and_leaves_sells():
     assert "below the least of 50 USD" in blocked(signal(), capital=POOR)
     assert blocked(signal("sell"), capital=POOR) == ""
-    assert blocked(signal(), capital=Decimal(50)) == ""
+
+
+def test_a_buy_leaves_the_least_capital_and_a_sell_needs_none():
+    assert blocked(signal(), capital=Decimal(100)) == ""
+    assert "would leave 49.99 USD, which is below the least of 50 USD" in blocked(signal(), capital=Decimal("99.99"))
+    assert blocked(signal(price="49990"), capital=Decimal("99.99")) == "", "a limit buy takes its own price"
+    assert blocked(signal("sell"), capital=Decimal("99.99")) == ""
 
 
 def test_what_cannot_be_valued_is_kept_back():
@@ -157,6 +163,8 @@ def test_a_program_that_gives_wrong_limits_is_told_which(wrong):
 def test_an_option_narrows_the_pairs_and_never_widens_them():
     named = HardLimits.from_env({"SEALANE_ALLOWED_PAIRS": "XBTUSD,ETHUSD"})
     assert named.only(["btc/usd"]).allowed_pairs == ("XBTUSD",)
+    assert named.only(["XXBTZUSD"]).allowed_pairs == ("XBTUSD",)
+    assert HardLimits.from_env({"SEALANE_ALLOWED_PAIRS": "XXBTZUSD"}).only(["XBTUSD"]).allowed_pairs == ("XBTUSD",)
     assert named.only([]) is named
     with pytest.raises(SettingsError, match="SOLUSD is not in SEALANE_ALLOWED_PAIRS"):
         named.only(["XBTUSD", "SOLUSD"])

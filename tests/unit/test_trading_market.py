@@ -19,6 +19,7 @@ BITCOIN = {
     "tick_size": "0.1",
     "lot_decimals": 8,
 }
+UNKNOWN = "Kraken does not know it: check the spelling"
 PRICES = {"a": ["50000.1", "1", "1.0"], "b": ["50000.0", "1", "1.0"], "c": ["50000.1", "0.1"]}
 
 
@@ -113,7 +114,40 @@ def test_a_pair_whose_rules_are_not_whole_is_left_out(field):
 
 
 def test_a_pair_that_kraken_leaves_out_is_named():
-    assert look(Public(), "XBTUSD", "ETHUSD").market.left_out == {"ETHUSD": "Kraken does not know it"}
+    assert look(Public(), "XBTUSD", "ETHUSD").market.left_out == {"ETHUSD": UNKNOWN}
+
+
+class Knows(Public):
+    """Knows these pairs alone, and refuses a list with another, as Kraken does."""
+
+    def __call__(self, method, /, **params):
+        answer = super().__call__(method, **params)
+        if method != "AssetPairs":
+            return answer
+        rows = {row["altname"]: (key, row) for key, row in answer.items()}
+        if not set(params["pair"].split(",")) <= rows.keys():
+            raise Refused("AssetPairs", ("EQuery:Unknown asset pair",))
+        return dict(rows[name] for name in params["pair"].split(","))
+
+
+@pytest.mark.parametrize("pairs", [("XBTUSD", "NOPE"), ("NOPE", "XBTUSD"), ("A", "B", "NOPE", "C", "XBTUSD")])
+def test_a_pair_that_kraken_does_not_know_is_left_out_and_the_others_go_on(pairs):
+    found = look(Knows(), *pairs)
+    assert (found.error, list(found.market.quotes)) == ("", ["XBTUSD"])
+    assert found.market.left_out == {pair: UNKNOWN for pair in pairs if pair != "XBTUSD"}
+
+
+def test_one_unknown_pair_of_many_costs_few_calls():
+    names = [f"C{number:02}USD" for number in range(16)]
+    known = {name: BITCOIN | {"altname": name} for name in names}
+    public = Knows(AssetPairs=known, Ticker=dict.fromkeys(names, PRICES))
+    assert len(look(public, *names[:-1], "NOPE").market.quotes) == 15
+    assert [method for method, _ in public.calls].count("AssetPairs") == 9, "two at each halving of 16"
+
+
+def test_where_no_pair_is_known_none_is_there():
+    found = look(Knows(), "FOO", "BAR").market
+    assert (dict(found.quotes), dict(found.left_out)) == ({}, {"FOO": UNKNOWN, "BAR": UNKNOWN})
 
 
 @pytest.mark.parametrize(
@@ -122,7 +156,7 @@ def test_a_pair_that_kraken_leaves_out_is_named():
         ({"SystemStatus": Unavailable("no answer")}, "", "no answer"),
         ({"SystemStatus": {}}, "", "status"),
         ({"SystemStatus": None}, "", "NoneType"),
-        ({"AssetPairs": Refused("AssetPairs", ("EQuery:Unknown asset pair",))}, "online", "spelling of XBTUSD, FOO"),
+        ({"AssetPairs": Refused("AssetPairs", ("EAPI:Rate limit exceeded",))}, "online", "Rate limit"),
         ({"AssetPairs": Unavailable("HTTP 503")}, "online", "HTTP 503"),
         ({"AssetPairs": {"XXBTZUSD": "?"}}, "online", "str"),
         ({"Ticker": Unavailable("HTTP 502")}, "online", "HTTP 502"),

@@ -7,11 +7,13 @@ from decimal import Decimal
 import pytest
 from test_trading_market import BITCOIN, PRICES, Public
 
-from account_fakes import LIMITS, Latch, seat
+from account_fakes import LIMITS, NOW_NS, AskedClient, Latch, market, seat
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
-from sealane.trading.executor import End
-from sealane.trading.runner import Plan, Runner
+from sealane.trading.executor import End, Executor
+from sealane.trading.look import LOOKS_MAX, scan_within
+from sealane.trading.passage import Passage
+from sealane.trading.runner import STOP_GRACE_S, Plan, Runner
 from sealane.trading.strategy import Signal
 
 PATIENCE_S = 20
@@ -225,3 +227,152 @@ def test_the_next_round_starts_an_interval_after_the_one_before():
     start = SYSTEM_CLOCK.boot_ns()
     one.run()
     assert (times[2] - start) / 1e9 >= 0.2, "two intervals before the third round"
+
+
+# --- what is left, and that it starts nothing ---------------------------------------------------------------------
+
+
+def test_what_is_left_when_the_rounds_are_over_places_nothing_later():
+    table, latch, told = seat("ann"), Latch(), threading.Event()
+    plan = replace(PLAN, rounds=1, live=True, stop_limit_s=0.1)
+    summary = runner([table], plan, lambda account: latch(), told=lambda *_: told.set()).run()
+    assert (summary.unfinished, summary.placing, summary.stopped) == (("ann",), (), False)
+    latch.open()
+    assert told.wait(PATIENCE_S)
+    assert table.broker.orders == []
+
+
+def test_what_is_left_asks_nothing_later():
+    """It is left in gate 1: it comes to no other gate, and decides nothing."""
+    table, latch, told, decided = seat("ann"), Latch(), threading.Event(), []
+    table = replace(table, client=AskedClient({}))
+    table.broker.on_balance = latch
+    plan = replace(PLAN, rounds=1, stop_limit_s=0.1)
+    runner([table], plan, decided.append, told=lambda *_: told.set()).run()
+    latch.open()
+    assert told.wait(PATIENCE_S)
+    assert (table.client.asked, decided) == ([], [])
+
+
+def test_once_the_passage_is_shut_no_order_starts_though_a_signal_was_due():
+    """The last look at ``stopping`` is before the shutting, the order after it."""
+    table, passage = seat(), Passage()
+
+    def stopping():
+        passage.shut()
+        return False
+
+    executor = Executor(table.broker, LIMITS, True, lambda: NOW_NS, stopping, passage)
+    (end,) = executor.execute([SIGNAL], market(), Decimal(1000))
+    assert (end.end, end.reason, table.broker.orders) == (End.NOT_REACHED, "stopping", [])
+
+
+def test_a_stop_waits_for_who_is_in_an_order_and_leaves_who_is_deciding():
+    """ann's order takes longer than the grace that bob has, whose strategy hangs."""
+    ann, bob, order, thought, placed = seat("ann"), seat("bob"), Latch(), Latch(), threading.Event()
+    place = ann.broker.place_order
+    ann.broker.place_order = lambda **fields: (order(), place(**fields), placed.set())[1]
+    one = runner([ann, bob], replace(PLAN, live=True), lambda name: thought() if name == "bob" else None)
+    join = in_background(one)
+    assert order.reached.wait(PATIENCE_S)
+    assert thought.reached.wait(PATIENCE_S)
+    assert one.placing() == ("ann",)
+    one.stop()
+    assert not placed.wait(STOP_GRACE_S + 0.2)
+    order.open()
+    summary = join()
+    assert (summary.unfinished, summary.placing) == (("bob",), ())
+    assert by_name(summary)["ann"].ends == {End.PLACED: 1}
+    thought.open()
+
+
+def test_an_order_that_does_not_end_is_named():
+    table, latch = seat("ann"), Latch()
+    table.broker.place_order = lambda **order: latch()
+    one = runner([table], replace(PLAN, live=True, stop_limit_s=0.1))
+    join = in_background(one)
+    assert latch.reached.wait(PATIENCE_S)
+    one.stop()
+    assert join().placing == ("ann",)
+    latch.open()
+
+
+def test_an_account_without_a_thread_leaves_the_others_alone_and_tries_again(monkeypatch, caplog):
+    start, failed = threading.Thread.start, []
+
+    def no_thread(thread):
+        if thread.name == "round of ann" and not failed:
+            failed.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    plan = replace(PLAN, rounds=2, late_max_s=2.0, stop_limit_s=2.0)
+    found = by_name(runner([seat("ann"), seat("bob")], plan).run())
+    assert (found["ann"].rounds, found["ann"].passed_over, found["bob"].rounds) == (1, 0, 2)
+    assert "can't start new thread" in found["ann"].trouble
+
+
+# --- the look at the market ---------------------------------------------------------------------------------------
+
+
+class Hangs(Public):
+    """Its first look hangs until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.latch = Latch(3 * PATIENCE_S)
+
+    def __call__(self, method, /, **params):
+        if not self.calls:
+            self.calls.append(("hangs", None))
+            self.latch()
+        return super().__call__(method, **params)
+
+
+def test_a_look_that_hangs_fails_its_round_and_the_next_looks_again():
+    public, rounds = Hangs(), []
+    plan = replace(PLAN, rounds=2, scan_limit_s=0.1)
+    runner([seat()], plan, public=public, told=lambda number, done: rounds.append(done)).run()
+    assert [done.passed for done in rounds] == [False, True]
+    assert (rounds[0].failed.gate, "did not end within 0.1 s" in rounds[0].failed.reason) == (2, True)
+    public.latch.open()
+
+
+def test_a_stop_does_not_wait_for_the_look():
+    public, table = Hangs(), seat()
+    one = runner([table], replace(PLAN, scan_limit_s=3_600), public=public)
+    join = in_background(one)
+    assert public.latch.reached.wait(PATIENCE_S)
+    one.stop()
+    assert join().stopped
+    assert table.broker.balances_asked == 0
+    public.latch.open()
+
+
+def test_looks_that_hang_do_not_pile_up():
+    latch, looked = Latch(), []
+
+    def public(method, /, **params):
+        looked.append(method)
+        latch()
+
+    runner([seat()], replace(PLAN, rounds=LOOKS_MAX + 2, scan_limit_s=0.01), public=public).run()
+    assert looked == ["SystemStatus"] * LOOKS_MAX
+    latch.open()
+
+
+def test_whatever_a_look_raises_is_a_market_that_is_not_known():
+    def public(method, /, **params):
+        raise ZeroDivisionError("a bug")
+
+    (account,) = runner([seat()], replace(PLAN, rounds=1), public=public).run().accounts
+    assert "ZeroDivisionError: a bug" in account.last.failed.reason
+
+
+def test_a_preflight_does_not_wait_for_a_look_that_hangs():
+    public = Hangs()
+    seen = scan_within(public, ["XBTUSD"], lambda: NOW_NS, 0.05)
+    assert (seen.status, seen.market, seen.error) == ("", None, "the look at the market did not end within 0.05 s")
+    public.latch.open()
+    assert scan_within(Public(), ["XBTUSD"], lambda: NOW_NS).market.quotes

@@ -8,6 +8,7 @@ import pytest
 
 from account_fakes import LIMITS, NOW_NS, market, rules_of
 from sealane.errors import SettingsError
+from sealane.simulator.pairs import PAIRS
 from sealane.trading.example import Rebalance
 from sealane.trading.limits import why_blocked
 from sealane.trading.preflight import probe, smallest
@@ -19,7 +20,8 @@ ONE = Signal("XBTUSD", "buy", Decimal("0.001"))
 
 def account(usd="1000", coin="0", usdt="0"):
     amounts = {"ZUSD": Decimal(usd), "USDT": Decimal(usdt), "XXBT": Decimal(coin)}
-    return AccountView("MASTER", Decimal(usd), Decimal(usdt), Decimal(usd) + Decimal(usdt), amounts)
+    total = Decimal(usd) + Decimal(usdt)
+    return AccountView("MASTER", Decimal(usd), Decimal(usdt), total, amounts, total)
 
 
 # --- signals and views --------------------------------------------------------------------------------------------
@@ -69,11 +71,26 @@ def test_views_cannot_be_changed_by_who_sees_them():
         (" ETH/BTC ", "ETHXBT"),
         ("DOGEUSD", "XDGUSD"),
         ("WBTCUSD", "WBTCUSD"),
-        ("XXBTZUSD", "XXBTZUSD"),
+        ("XXBTZUSD", "XBTUSD"),
     ],
 )
 def test_spellings_of_a_pair(written, name):
     assert compact(written) == name
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_every_name_that_kraken_has_for_a_pair_is_its_altname(pair):
+    assert {compact(name) for name in (pair.name, pair.altname, pair.wsname)} == {pair.altname}
+
+
+@pytest.mark.parametrize(("key", "altname"), [("USDTZUSD", "USDTUSD"), ("XXDGXXBT", "XDGXBT"), ("ZUSDZCAD", "USDCAD")])
+def test_keys_of_old_pairs_are_their_altnames(key, altname):
+    assert compact(key) == altname
+
+
+@pytest.mark.parametrize("altname", ["XTZUSD", "WAXPZUSD", "ATOMUSDT", "XMR.FUSD", "USDT.FUSD", "XXLMUSD"])
+def test_what_only_looks_like_a_key_stays(altname):
+    assert compact(altname) == altname
 
 
 # --- strategies by name -------------------------------------------------------------------------------------------
@@ -179,16 +196,18 @@ def test_the_example_says_nothing_where_it_cannot():
         (LIMITS, account(), "buy"),
         (replace(LIMITS, buys_off=True), account(), "sell"),
         (LIMITS, account("49", "1"), "sell"),
+        (LIMITS, account("51", "1"), "sell"),
+        (LIMITS, replace(account(), free=Decimal(49)), "sell"),
     ],
 )
 def test_a_preflight_checks_a_buy_or_a_sell_where_buys_are_blocked(limits, mine, side):
     (signal,) = probe(limits)(market(XBTEUR=("44999", "45000"), XBTUSD=("49999", "50000")), mine)
     assert (signal.pair, signal.side) == ("XBTUSD", side)
-    assert why_blocked(signal, limits, market(), mine.total, NOW_NS) == ""
+    assert why_blocked(signal, limits, market(), mine.free, NOW_NS) == ""
 
 
 def test_where_only_sells_are_possible_a_preflight_checks_one_of_what_is_held():
-    ether = AccountView("MASTER", Decimal(1), Decimal(0), Decimal(1), {"XETH": Decimal(1)})
+    ether = AccountView("MASTER", Decimal(1), Decimal(0), Decimal(1), {"XETH": Decimal(1)}, Decimal(1))
     view = market(XBTEUR=("44999", "45000"), XBTUSD=("49999", "50000"), ETHUSD=("2999", "3000"))
     assert [signal.pair for signal in probe(LIMITS)(view, ether)] == ["ETHUSD"]
     assert [signal.pair for signal in probe(LIMITS)(view, account("1", "1"))] == ["XBTUSD"]

@@ -13,10 +13,11 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from sealane.broker.port import BALANCE_CACHE_S, BalanceUnknown, DetailedBalance
+from sealane.broker.port import BALANCE_CACHE_S, BalanceUnknown, DetailedBalance, ErrorKind
 from sealane.broker.recovery import RecoveryFigures
 from sealane.broker.shared import Reading, SharedBalance
 from sealane.broker.standing import Holdings, detailed
+from sealane.client.accounts import MASTER
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -37,6 +38,8 @@ class BrokerFigures:
         as_of, age_s: when that was asked for, Unix time in seconds, and how long ago.
         last_error: why the last fetch failed, None where it did not.
         recovery: how the background goes about it.
+        error_kind: what kind of trouble ``last_error`` is.
+        tried_ns: when the last fetch ended, well or not, in nanoseconds since boot; None before the first.
     """
 
     account: str
@@ -48,6 +51,8 @@ class BrokerFigures:
     age_s: float | None
     last_error: str | None
     recovery: RecoveryFigures
+    error_kind: ErrorKind = ErrorKind.NONE
+    tried_ns: int | None = None
 
 
 class AccountBroker:
@@ -65,8 +70,8 @@ class AccountBroker:
     def __init__(
         self, account: str, label: str, balance_cache_s: float = BALANCE_CACHE_S, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        if not 0 <= balance_cache_s <= CACHE_MAX_S:
-            raise SettingsError(f"balance_cache_s is {balance_cache_s}: give 0 … {CACHE_MAX_S:.0f} seconds, 0 for off")
+        if not _is_number(balance_cache_s) or not 0 <= balance_cache_s <= CACHE_MAX_S:
+            raise SettingsError(f"balance_cache_s is {balance_cache_s!r}: give 0 … {CACHE_MAX_S:.0f} s, 0 for off")
         self._account, self._label, self._cache_s, self._clock = account, label, balance_cache_s, clock
         self._balance = SharedBalance(self.exchange, label, clock)
 
@@ -79,6 +84,10 @@ class AccountBroker:
     def fetch_holdings(self) -> Holdings:
         """Ask the exchange now; raises where it gives no balance."""
         raise NotImplementedError
+
+    def fetch_briefly(self) -> Holdings:
+        """As ``fetch_holdings``, for the background: where others wait for the same lane, once and not for long."""
+        return self.fetch_holdings()
 
     def holds_turn(self) -> bool:
         """Whether the calling thread holds what a fetch waits for; False where nothing is waited for."""
@@ -140,6 +149,8 @@ class AccountBroker:
             age_s=known.age_s(now_ns) if known else None,
             last_error=standing.last_error,
             recovery=self._balance.recovery(),
+            error_kind=standing.error_kind,
+            tried_ns=standing.tried_ns,
         )
 
     def _asked(self) -> Reading:
@@ -189,6 +200,15 @@ class AccountBroker:
         standing = self._balance.standing
         state = "available" if standing.available else "unavailable"
         return f"<{type(self).__name__} {self._label} {state}, {standing.errors} errors in a row>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def label_of(account: str) -> str:
+    """How the log speaks of an account: ``"MASTER"``, ``"USER:daivon_frazier"``."""
+    return account if account == MASTER else f"USER:{account}"
 
 
 def money(amount: Decimal) -> str:

@@ -13,17 +13,20 @@ import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
-from sealane.broker.account_broker import AccountBroker, position
+from sealane.broker.account_broker import AccountBroker, label_of, position
 from sealane.broker.coinbase_errors import Lost
-from sealane.broker.coinbase_key import CoinbaseKey, coinbase_key, key_from_env, url_from_env
+from sealane.broker.coinbase_key import CoinbaseKey, coinbase_key, key_and_host, key_from_env, url_from_env
 from sealane.broker.coinbase_orders import checked_id, order_form
-from sealane.broker.coinbase_placing import Placing, find
+from sealane.broker.coinbase_placing import GONE_AFTER_S, Placing, find
 from sealane.broker.port import BALANCE_CACHE_S, AccountType
 from sealane.broker.recovery import pause
 from sealane.broker.shared import shared_balance
 from sealane.broker.standing import Holdings, exact_sum
 from sealane.client.accounts import MASTER
+from sealane.client.settings import buys_are_off
+from sealane.core.buying import BUYS_OFF
 from sealane.core.nonce import NS_PER_S
 from sealane.core.order import NotPlaced, Placed
 from sealane.errors import SettingsError
@@ -32,10 +35,14 @@ from sealane.runtime.lanes import rebuilt_after_fork
 from sealane.transport.http import Timeouts, checked_url, limits
 
 if TYPE_CHECKING:
+    from coinbase.rest import RESTClient
+
     from sealane.broker.coinbase_wire import CoinbaseWire
     from sealane.broker.port import Broker
 
 TIMEOUT_S = 15.0
+FETCH_LIMIT_S = 60.0
+"""No further page of the list of accounts is asked for later than this: those who wait do so for 90 s."""
 USD, USDT = "USD", "USDT"
 
 
@@ -49,6 +56,8 @@ class CoinbaseBroker(AccountBroker):
         api_key, api_secret: the key's name and its private half (a PEM, or base64), both or neither.
         url: Coinbase's base URL instead of ``COINBASE_API_URL``.
         timeout_s: limit of one request in seconds, from its first byte to its answer's last.
+        client: an SDK ``RESTClient`` that is there. Its key and host are used, on connections of the broker's own and
+            within its limits; the client itself is not called, changed or closed.
         clock: what tells how old a balance is.
 
     Raises SettingsError where the arguments contradict each other. A key that is missing from the environment, and an
@@ -67,16 +76,20 @@ class CoinbaseBroker(AccountBroker):
         api_secret: str | None = None,
         url: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        client: RESTClient | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._key = _given_key(api_key, api_secret)
+        if client is not None:
+            self._key, url = _of_client(client, self._key, url)
         account = _account(account_type, account_name, self._key)
-        super().__init__(account, account if account == MASTER else f"USER:{account}", balance_cache_s, clock)
+        super().__init__(account, label_of(account), balance_cache_s, clock)
         self._url = None if url is None else checked_url(url, "url")
         self._timeouts = limits(timeout_s)
         self._wire: CoinbaseWire | None = None
         self._closing = threading.Event()
         self._doubts: dict[str, int] = {}
+        self._buys_off = False
         self.after_fork()
         rebuilt_after_fork(self)
 
@@ -89,6 +102,7 @@ class CoinbaseBroker(AccountBroker):
             if self._closing.is_set():
                 raise SettingsError(f"the broker of {self._label} is closed: make a new one")
             if self._wire is None:
+                self._buys_off = buys_are_off(os.environ)
                 key, url = self._key or key_from_env(os.environ), self._url or url_from_env(os.environ)
                 self._wire = _wire(url, key, self._timeouts)
                 self._balance = shared_balance((key.name, url), self.exchange, self._label, self._clock)
@@ -104,7 +118,7 @@ class CoinbaseBroker(AccountBroker):
     def fetch_holdings(self) -> Holdings:
         """Ask Coinbase for all accounts now; raises CoinbaseRefused and Unavailable."""
         wire, as_of, asked_ns = self._open(), self._clock.wall_ns() / NS_PER_S, self._clock.boot_ns()
-        amounts = amounts_of(wire.accounts())
+        amounts = amounts_of(wire.accounts(lambda: self._clock.boot_ns() - asked_ns < FETCH_LIMIT_S * NS_PER_S))
         nothing = Decimal(0)
         holdings = Holdings(amounts, amounts.get(USD, nothing), amounts.get(USDT, nothing), as_of, asked_ns)
         self._tell_balance(holdings)
@@ -142,25 +156,41 @@ class CoinbaseBroker(AccountBroker):
         its end could not be found out within ``timeout_s``, SettingsError where nothing was sent.
         """
         form = order_form(order)
-        earlier_ns = self._doubts.get(form.client_order_id)
-        placing = Placing(form, self._open(), self._clock, lambda seconds: pause(self._closing, seconds), earlier_ns)
+        name, wire = form.client_order_id, self._open()
+        placing = Placing(
+            form, wire, self._clock, lambda seconds: pause(self._closing, seconds), self._doubts.get(name)
+        )
         if form.validate:
             return placing.preview()
+        if self._buys_off and form.side != "SELL":
+            return placing.hold_back(BUYS_OFF)
         self._balance.drop()
         try:
-            return placing.place()
+            end = placing.place()
         except BaseException:
-            self._doubts[form.client_order_id] = self._clock.boot_ns()
+            self._note_doubt(name)
             raise
         finally:
             self._balance.drop()
+        self._doubts.pop(name, None)
+        return end
+
+    def _note_doubt(self, client_order_id: str) -> None:
+        """Keep when it was in doubt last, and forget those of which no copy can be taken any more."""
+        now_ns = self._clock.boot_ns()
+        with self._mutex:
+            young = {name: at_ns for name, at_ns in self._doubts.items() if now_ns - at_ns <= GONE_AFTER_S * NS_PER_S}
+            self._doubts = young | {client_order_id: now_ns}
 
     def find_order(self, client_order_id: str) -> Placed | NotPlaced | None:
         """What became of an order, by its client order id: None where Coinbase's list does not show it (yet).
 
         Goes through the whole list where it has to. Raises CoinbaseRefused and Unavailable.
         """
-        return find(self._open().orders(None), checked_id(client_order_id))
+        end = find(self._open().orders(None), checked_id(client_order_id))
+        if end is not None:
+            self._doubts.pop(client_order_id, None)
+        return end
 
     def close(self) -> None:
         """Stop background work and close connections; what is called after raises SettingsError."""
@@ -204,6 +234,16 @@ def _given_key(api_key: str | None, api_secret: str | None) -> CoinbaseKey | Non
         missing = "api_secret" if api_key else "api_key"
         raise SettingsError(f"{missing} is missing, though its other half is given: give both or neither")
     return coinbase_key(api_key, api_secret)
+
+
+def _of_client(client: RESTClient, key: CoinbaseKey | None, url: str | None) -> tuple[CoinbaseKey, str]:
+    """The key and the URL of a client that is there; raises SettingsError where another is given beside it."""
+    if key is not None:
+        raise SettingsError("client has an API key of its own: leave api_key and api_secret out")
+    found, host = key_and_host(client)
+    if url is not None and urlsplit(url).netloc != host:
+        raise SettingsError(f"url is {url}, but the client is for {host}: leave url out")
+    return found, url or f"https://{host}"
 
 
 def _account(account_type: AccountType | str, account_name: str | None, key: CoinbaseKey | None) -> str:

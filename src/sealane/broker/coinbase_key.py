@@ -73,6 +73,14 @@ def coinbase_key(name: str, secret: str, *, named: str = "api_secret", pem: bool
     return CoinbaseKey(name, Secret("".join(text.split()).encode()), named)
 
 
+def key_and_host(client: object) -> tuple[CoinbaseKey, str]:
+    """The key and the host of the SDK's client; raises SettingsError for one that has none."""
+    name, secret, host = (getattr(client, part, None) for part in ("api_key", "api_secret", "base_url"))
+    if not (isinstance(name, str) and isinstance(secret, str) and isinstance(host, str) and name and secret and host):
+        raise SettingsError("client is no RESTClient with an API key: make it with api_key and api_secret, or key_file")
+    return coinbase_key(name, secret, named="the client's api_secret"), host
+
+
 def whole_pem(text: str, named: str) -> str:
     """A PEM with its line breaks where they belong, whatever became of them on the way here."""
     lines = text.replace("\\r", "\n").replace("\\n", "\n")

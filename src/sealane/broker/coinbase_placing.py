@@ -80,6 +80,11 @@ class Placing:
             logger.error("Coinbase order %s was interrupted and may have been placed: look for it by its id", name)
             raise
 
+    def hold_back(self, reason: str) -> Placed | NotPlaced:
+        """Do not send it. Not placed then, unless a look shows an order of the id; raises CoinbaseInDoubt."""
+        refused = NotPlaced(reason, None, self._form.client_order_id)
+        return refused if self._form.fresh else self._end_of_given(refused)
+
     def preview(self) -> NotPlaced:
         """Have it looked at; ``kraken_error`` is what Coinbase has against it. Raises Unavailable."""
         name = self._form.client_order_id

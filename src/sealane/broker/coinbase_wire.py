@@ -66,11 +66,12 @@ class CoinbaseWire:
         session.trust_env = False
         session.mount("https://", _Adapter(plain=parts.scheme == "http"))
 
-    def accounts(self) -> list[Document]:
-        """All accounts of the key, from all pages."""
+    def accounts(self, in_time: Callable[[], bool]) -> list[Document]:
+        """All accounts of the key, from all pages; raises Lost where there are more pages, and no time left."""
         fetch = self._client.get_accounts
-        pages = self._page_by_page("list accounts", "accounts", lambda at: fetch(limit=ACCOUNTS_A_PAGE, cursor=at))
-        return list(pages)
+        return list(
+            self._page_by_page("list accounts", "accounts", lambda at: fetch(limit=ACCOUNTS_A_PAGE, cursor=at), in_time)
+        )
 
     def orders(self, since: str | None) -> Iterator[Document]:
         """Orders since then (RFC 3339, None: all), latest pages first, each page as it is needed."""
@@ -96,7 +97,9 @@ class CoinbaseWire:
         _parents.append(self._client)
         self._start()
 
-    def _page_by_page(self, method: str, name: str, fetch: Callable[[str | None], Any]) -> Iterator[Document]:
+    def _page_by_page(
+        self, method: str, name: str, fetch: Callable[[str | None], Any], in_time: Callable[[], bool] = lambda: True
+    ) -> Iterator[Document]:
         cursor: str | None = None
         for _ in range(PAGES_MAX):
             page = self._call(method, lambda at=cursor: fetch(at))  # type: ignore[misc]
@@ -109,6 +112,8 @@ class CoinbaseWire:
             if not page.get("cursor") or page["cursor"] == cursor:
                 raise Lost(f"Coinbase answered {method} with a page that leads no further: the rest is unknown")
             cursor = str(page["cursor"])
+            if not in_time():
+                raise Lost(f"Coinbase took too long over the pages of {method}: the rest is unknown")
         raise Lost(f"Coinbase answered {method} with more than {PAGES_MAX} pages: the rest is unknown")
 
     def _call(self, method: str, ask: Callable[[], Any]) -> Document:

@@ -2,24 +2,31 @@
 
 1. Making one asks nothing and opens nothing; ``connect()`` does, or the first call that needs the client.
 2. Only failed fetches of the balance count as errors. An order that Kraken refuses says nothing about the account.
-3. Every write drops the account's cached balance, before it goes and after it ended.
+3. Every write of any client of the account in this process drops its cached balance, before it goes and after it
+   ended, and so does an order that comes out of doubt.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sealane.broker.account_broker import AccountBroker, position
+from sealane.broker.account_broker import AccountBroker, label_of, position
 from sealane.broker.kraken_assets import cash, is_cash, symbol
 from sealane.broker.port import BALANCE_CACHE_S, AccountType, Broker
 from sealane.broker.shared import shared_balance
 from sealane.broker.standing import Holdings
 from sealane.client import Kraken, NotPlaced, Placed
 from sealane.client.accounts import MASTER
+from sealane.client.own_writes import hear_writes
+from sealane.client.settings import Settings
+from sealane.core.balance import Balance
 from sealane.core.methods import method_named
-from sealane.errors import Refused, SettingsError
+from sealane.errors import Refused, SealaneError, SettingsError
+from sealane.global_nonce import get_global_nonce_manager
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import rebuilt_after_fork
 
@@ -51,7 +58,7 @@ class KrakenBroker(AccountBroker):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         account = _account(account_type, account_name, client)
-        super().__init__(account, account if account == MASTER else f"USER:{account}", balance_cache_s, clock)
+        super().__init__(account, label_of(account), balance_cache_s, clock)
         self._client, self._is_own, self._is_closed = client, client is None, False
         self.after_fork()
         rebuilt_after_fork(self)
@@ -81,16 +88,26 @@ class KrakenBroker(AccountBroker):
                 raise self._closed()
             if self._client is None:
                 self._client = Kraken.from_env(self._account)
+                _announce_lane()
             self._account = self._client.account  # as it is spelled in the environment
+            self._label = label_of(self._account)
             if not self._is_sharing:
                 self._balance = shared_balance(self._client.identity, self.exchange, self._label, self._clock)
                 self._balance.join(self)
+                hear_writes(self._client.identity, self._balance.drop)
                 self._is_sharing = True
 
     def fetch_holdings(self) -> Holdings:
         """Ask Kraken for the balance now; raises as ``Kraken.private`` does."""
+        return self._holdings(self.client.fresh_balance)
+
+    def fetch_briefly(self) -> Holdings:
+        """As ``fetch_holdings``, once and for ``BRIEF_ANSWER_S``: the lane is other accounts' too."""
+        return self._holdings(self.client.brief_balance)
+
+    def _holdings(self, fetch: Callable[[], Balance]) -> Holdings:
         asked_ns = self._clock.boot_ns()
-        balance = self.client.fresh_balance()
+        balance = fetch()
         usd, usdt = cash(balance.amounts)
         holdings = Holdings(balance.amounts, usd, usdt, balance.as_of, asked_ns)
         self._tell_balance(holdings)
@@ -174,6 +191,16 @@ def _account(account_type: AccountType | str, account_name: str | None, client: 
     if name.casefold() == MASTER.casefold():
         raise SettingsError(f"account_name is {name}, and account_type USER: use AccountType.MASTER")
     return _agreed(of_client or name, account_name, f"the client is of {of_client}", "both of one account")
+
+
+def _announce_lane() -> None:
+    """Make the process-wide manager of the documents, so that the log has its line.
+
+    Where it cannot be made, calls cannot either: they say why.
+    """
+    with suppress(SealaneError):
+        if Settings.from_env(os.environ).lanes == "global":
+            get_global_nonce_manager()
 
 
 def _kind(account_type: AccountType | str) -> AccountType:

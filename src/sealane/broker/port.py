@@ -25,6 +25,19 @@ class AccountType(enum.StrEnum):
     USER = "user"
 
 
+class ErrorKind(enum.StrEnum):
+    """What an error of a broker asks of whoever reads it, for those who judge and do not parse texts."""
+
+    NONE = ""
+    OTHER = "other"
+    REFUSED_KEY = "refused_key"
+    """Kraken refuses the key itself, or lacks a permission: a person has to mend it."""
+    LANE_BUSY = "lane_busy"
+    """The turn did not come: another holds the lane, and nothing was sent."""
+    NOT_DURABLE = "not_durable"
+    """The store could not keep a nonce."""
+
+
 class BalanceUnknown(Unavailable):
     """No balance could be had and none was known before: that is not zero."""
 
@@ -33,17 +46,17 @@ class DetailedBalance(TypedDict):
     """A balance with all that tells how far to trust it.
 
     ``usd`` and ``usdt`` are what the account holds of each under any of the exchange's names for it, holds on open
-    orders included; ``total`` is their sum. Each is None where nothing is known. ``amounts`` is every asset by the
-    exchange's own name. ``error`` tells why the figures are stale or unknown (None: they are fresh), ``as_of`` is the
-    Unix time in seconds at which they were asked for and ``age_s`` the seconds since. ``error_count`` counts errors in
-    a row, ``available`` is False from the third on.
+    orders included; ``total`` is their sum. ``amounts`` is every asset by the exchange's own name. Each of these is
+    None where nothing is known, which an empty ``amounts`` never means. ``error`` tells why the figures are stale or
+    unknown (None: they are fresh), ``as_of`` is the Unix time in seconds at which they were asked for and ``age_s`` the
+    seconds since. ``error_count`` counts errors in a row, ``available`` is False from the third on.
     """
 
     account: str
     usd: Decimal | None
     usdt: Decimal | None
     total: Decimal | None
-    amounts: dict[str, Decimal]
+    amounts: dict[str, Decimal] | None
     error: str | None
     stale: bool
     as_of: float | None

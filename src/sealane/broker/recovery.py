@@ -2,7 +2,8 @@
 
 1. There is no thread before the first failure and none after a success, whoever had it.
 2. The n-th wait is ``FIRST_S`` doubled n times, at most ``LONGEST_S``; longer only where the failure itself says so.
-3. The thread is a daemon, ends at ``close()``, and does not exist in a forked child: there the next failure begins it.
+3. No wait is shorter than the try before it took: what hangs takes half of the lane's time at most.
+4. The thread is a daemon, ends at ``close()``, and does not exist in a forked child: there the next failure begins it.
 """
 
 from __future__ import annotations
@@ -67,19 +68,20 @@ class Recovery:
         self._stop: threading.Event | None = None
         self._attempts, self._backoff_s, self._due_ns = 0, 0.0, 0
 
-    def begin(self, at_least_s: float = 0.0) -> None:
-        """Try again in the background from now on, where that is not done already."""
+    def begin(self, at_least_s: float = 0.0) -> str:
+        """Try again in the background from now on, where that is not done already; why it cannot be, "" where it is."""
         with self._mutex:
             if self._stop is not None:
-                return
+                return ""
             stop = self._stop = threading.Event()
             self._attempts = 0
             self._plan(at_least_s)
         try:
             threading.Thread(target=self._run, args=(stop,), name="sealane-broker", daemon=True).start()
         except RuntimeError as error:  # the interpreter ends, or the system has no thread left
-            logger.warning("no recovery in the background: %s", error)
             self._over(stop)
+            return str(error)
+        return ""
 
     def end(self) -> None:
         """There is nothing to recover any more."""
@@ -101,12 +103,14 @@ class Recovery:
         while not pause(stop, self._backoff_s):
             with self._mutex:
                 self._attempts += 1
+            begun_ns = self._clock.boot_ns()
             at_least_s = self._tried()
             if at_least_s is None or stop.is_set():
                 self._over(stop)
                 return
+            took_s = (self._clock.boot_ns() - begun_ns) / NS_PER_S
             with self._mutex:
-                self._plan(at_least_s)
+                self._plan(max(at_least_s, took_s))
 
     def _tried(self) -> float | None:
         try:

@@ -4,7 +4,9 @@
    holds the turn which that fetch waits for. With the cache off each asks for itself.
 2. An order drops the cache, and what was asked for before it neither fills the cache nor serves those who come after.
 3. A fetch that failed is one error, however many wait for it.
-4. Decided under the mutex; the exchange is asked, and the log written, outside it.
+4. Decided under the mutex, and whether there is recovery with it: no recovery ends for a success that a failure has
+   followed. The exchange is asked, and the log written, outside it.
+5. The background asks briefly, and nobody waits for its try: one that gives up early says little.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakMethod, WeakSet, WeakValueDictionary
 
-from sealane.broker.port import ERRORS_MAX
+from sealane.broker.port import ERRORS_MAX, ErrorKind
 from sealane.broker.recovery import Attempt, Recovery, RecoveryFigures
 from sealane.broker.standing import Holdings, Standing
-from sealane.errors import Quarantined, Refused, SealaneError, SettingsError
+from sealane.errors import NotDurable, Quarantined, Refused, SealaneError, SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
-from sealane.runtime.lanes import rebuilt_after_fork
+from sealane.runtime.lanes import LaneBusy, rebuilt_after_fork
 
 FETCH_WAIT_S = 90.0
 """How long a caller waits for a fetch that another began, before it makes its own: a turn's wait and an answer's."""
@@ -37,6 +39,10 @@ class Source(Protocol):
 
     def fetch_holdings(self) -> Holdings:
         """Ask the exchange now; raises where it gives no balance."""
+        ...
+
+    def fetch_briefly(self) -> Holdings:
+        """As ``fetch_holdings``, but tried once and not for long."""
         ...
 
     def holds_turn(self) -> bool:
@@ -94,9 +100,8 @@ class SharedBalance:
         """A broker was closed; with the last one recovery ends."""
         with self._mutex:
             self._sources.discard(source)
-            is_last = not self._sources
-        if is_last:
-            self._recovery.end()
+            if not self._sources:
+                self._recovery.end()
 
     def apart(self) -> SharedBalance:
         """What a closed broker keeps: the same knowledge, and errors that are nobody else's."""
@@ -150,9 +155,9 @@ class SharedBalance:
                     self._fetch = None
             mine.over.set()
 
-    def _fetched(self, source: Source, orders: int) -> Reading:
+    def _fetched(self, source: Source, orders: int, *, briefly: bool = False) -> Reading:
         try:
-            holdings = source.fetch_holdings()
+            holdings = source.fetch_briefly() if briefly else source.fetch_holdings()
         except Exception as error:
             return self._failed(error)
         return self._succeeded(holdings, orders)
@@ -160,20 +165,22 @@ class SharedBalance:
     def _succeeded(self, holdings: Holdings, orders: int) -> Reading:
         with self._mutex:
             before = self._standing
-            self._standing = now = before.succeeded(holdings, cached=orders == self._orders)
-        if before.errors:
+            done = before.succeeded(holdings, cached=orders == self._orders)
+            self._standing = now = done.tried(self.clock.boot_ns())
             self._recovery.end()
+        if before.errors:
             logger.info("✅ %s available again (%s) after %d errors", self.exchange, self.label, before.errors)
         return Reading(now)
 
     def _failed(self, error: Exception) -> Reading:
         told = error_text(error)
         with self._mutex:
-            self._standing = now = self._standing.failed(told)
+            self._standing = now = self._standing.failed(told, error_kind(error)).tried(self.clock.boot_ns())
             may_recover = bool(self._sources) and not isinstance(error, SettingsError)
+            trouble = self._recovery.begin(_at_least_s(error)) if may_recover else ""
         self._tell(error, told, now)
-        if may_recover:
-            self._recovery.begin(_at_least_s(error))
+        if trouble:
+            logger.warning("no recovery in the background: %s", trouble)
         return Reading(now, told, error)
 
     def _tell(self, error: Exception, told: str, now: Standing) -> None:
@@ -188,10 +195,14 @@ class SharedBalance:
 
     def _recover(self) -> float | None:
         with self._mutex:
-            source = next(iter(self._sources), None)
-        if source is None or not self._standing.errors:
-            return None
-        cause = self.ask_now(source).cause
+            source, orders, others = next(iter(self._sources), None), self._orders, self._fetch
+            if source is None or not self._standing.errors:
+                self._recovery.end()
+                return None
+        if others is not None:  # somebody asks already
+            others.over.wait(FETCH_WAIT_S)
+        reading = (others and others.reading) or self._fetched(source, orders, briefly=True)
+        cause = reading.cause
         if isinstance(cause, SettingsError):  # its client was closed: the next one's turn
             self.leave(source)
             return 0.0
@@ -217,13 +228,25 @@ def error_text(error: Exception) -> str:
     return str(error) if isinstance(error, SealaneError) else f"{type(error).__name__}: {error}"
 
 
+def error_kind(error: Exception) -> ErrorKind:
+    """What kind of trouble a failed fetch is."""
+    if isinstance(error, Refused) and _refuses_key(error):
+        return ErrorKind.REFUSED_KEY
+    if isinstance(error, LaneBusy):
+        return ErrorKind.LANE_BUSY
+    return ErrorKind.NOT_DURABLE if isinstance(error, NotDurable) else ErrorKind.OTHER
+
+
 def _at_least_s(error: Exception) -> float:
     if isinstance(error, Quarantined):
         return PERSON_S
     if not isinstance(error, Refused):
         return 0.0
-    by_a_person = any(said.lower().startswith(FOR_A_PERSON) for said in error.errors)
-    return max(error.wait_s or 0.0, PERSON_S if by_a_person else 0.0)
+    return max(error.wait_s or 0.0, PERSON_S if _refuses_key(error) else 0.0)
+
+
+def _refuses_key(error: Refused) -> bool:
+    return any(said.lower().startswith(FOR_A_PERSON) for said in error.errors)
 
 
 _all: WeakValueDictionary[Hashable, SharedBalance] = WeakValueDictionary()

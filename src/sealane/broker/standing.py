@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from functools import reduce
 
-from sealane.broker.port import ERRORS_MAX, DetailedBalance
+from sealane.broker.port import ERRORS_MAX, DetailedBalance, ErrorKind
 from sealane.core.nonce import NS_PER_S
 
 EXACT_DIGITS = 100
@@ -57,12 +57,16 @@ class Standing:
         errors: failed fetches in a row.
         last_error: why the last fetch failed, None where it did not.
         is_cached: ``known`` may answer for the exchange while it is young.
+        error_kind: what kind of trouble ``last_error`` is.
+        tried_ns: when the last fetch ended, well or not, in nanoseconds since boot; None before the first.
     """
 
     known: Holdings | None = None
     errors: int = 0
     last_error: str | None = None
     is_cached: bool = False
+    error_kind: ErrorKind = ErrorKind.NONE
+    tried_ns: int | None = None
 
     @property
     def available(self) -> bool:
@@ -72,12 +76,16 @@ class Standing:
     def succeeded(self, holdings: Holdings, *, cached: bool) -> Standing:
         """After a fetch; ``cached`` is False where an order was made since it began."""
         if self.known is not None and self.known.asked_ns > holdings.asked_ns:
-            return replace(self, errors=0, last_error=None)
-        return Standing(holdings, is_cached=cached)
+            return replace(self, errors=0, last_error=None, error_kind=ErrorKind.NONE)
+        return Standing(holdings, is_cached=cached, tried_ns=self.tried_ns)
 
-    def failed(self, error: str) -> Standing:
+    def failed(self, error: str, kind: ErrorKind = ErrorKind.OTHER) -> Standing:
         """After a fetch that failed: the next one asks the exchange, however young the last known balance is."""
-        return Standing(self.known, self.errors + 1, error)
+        return Standing(self.known, self.errors + 1, error, error_kind=kind, tried_ns=self.tried_ns)
+
+    def tried(self, now_ns: int) -> Standing:
+        """After a fetch, however it ended."""
+        return replace(self, tried_ns=now_ns)
 
     def dropped(self) -> Standing:
         """After an order: the cache answers no more."""
@@ -96,7 +104,7 @@ def detailed(account: str, standing: Standing, error: str | None, now_ns: int) -
         usd=known.usd if known else None,
         usdt=known.usdt if known else None,
         total=known.total if known else None,
-        amounts=dict(known.amounts) if known else {},
+        amounts=dict(known.amounts) if known else None,
         error=error,
         stale=known is not None and error is not None,
         as_of=known.as_of if known else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import typer
 
@@ -13,6 +14,8 @@ from sealane.telemetry import log_to
 
 SERVICES = ("serve", "run")
 """Commands that go on for long and say in the log what they do."""
+EXAMINER = "doctor"
+"""The command that tells a wrong setting of the log as a finding, and logs nothing itself."""
 
 app = typer.Typer(
     name="sealane",
@@ -38,5 +41,7 @@ app.add_typer(store.app, name="store")
 
 @app.callback()
 def _root(context: typer.Context) -> None:
-    with told_errors(as_json=False):
+    if context.invoked_subcommand == EXAMINER:
+        return
+    with told_errors(as_json="--json" in sys.argv):
         log_to(None, os.environ, unset="text" if context.invoked_subcommand in SERVICES else "off")

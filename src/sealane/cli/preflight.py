@@ -20,7 +20,7 @@ from sealane.client.accounts import MASTER
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.trading.limits import HardLimits
-from sealane.trading.market import scan
+from sealane.trading.look import CALL_LIMIT_S, scan_within
 from sealane.trading.preflight import probe
 from sealane.trading.rounds import AccountRound, Rules, account_round, document_of
 from sealane.trading.seats import accounts_named, kraken_seats
@@ -59,8 +59,12 @@ def preflight(
 def _walked(accounts: tuple[str, ...], limits: HardLimits) -> list[AccountRound]:
     """Every account side by side, by one look at the market."""
     rules = Rules(limits, live=False, now_ns=SYSTEM_CLOCK.wall_ns)
-    with Kraken() as market, kraken_seats(accounts) as seats, ThreadPoolExecutor(SIDE_BY_SIDE_MAX) as pool:
-        seen = scan(market.public, limits.allowed_pairs, SYSTEM_CLOCK.wall_ns)
+    with (
+        Kraken(timeout_s=CALL_LIMIT_S) as market,
+        kraken_seats(accounts) as seats,
+        ThreadPoolExecutor(SIDE_BY_SIDE_MAX) as pool,
+    ):
+        seen = scan_within(market.public, limits.allowed_pairs, SYSTEM_CLOCK.wall_ns)
         return list(pool.map(lambda seat: account_round(seat, seen, rules, probe(limits)), seats))
 
 

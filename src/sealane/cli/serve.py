@@ -9,7 +9,7 @@ import copy
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sealane.broker import KrakenBroker
 
 SIMULATOR = "SIMULATOR"
+NO_KEY = "no key is set, so this is the built-in exchange"
+COINBASE_ONLY = "the environment holds keys of Coinbase and none of Kraken, so this is the built-in exchange"
 SIMULATED_ACCOUNTS = 2
 SIMULATED_FOLDER = "simulator"
 NAMED_MAX = 5
@@ -53,14 +55,26 @@ def serve(
         settings = gateway_settings.ServeSettings.from_env(
             os.environ, host=host, port=port, allow_network=allow_network
         )
-        simulated = not account_names(os.environ)
-        with _logged(simulated), _exchange(simulated):
-            _announce_nonces()
+        simulation = _simulation(os.environ)
+        simulated = bool(simulation)
+        with _logged(simulated), _exchange(simulation):
             fleet = gateway_fleet.Fleet(os.environ, _broker)
             names = [one.member.account for one in fleet.served]
             gateway_server.serve(
-                fleet, settings, simulated=simulated, ready=lambda url: _tell(url, names, simulated, as_json)
+                fleet,
+                settings,
+                simulation=simulation,
+                before_asking=_announce_nonces,
+                ready=lambda url: _tell(url, names, simulated, as_json),
             )
+
+
+def _simulation(environ: Mapping[str, str]) -> str:
+    """Why the accounts are to be simulated; "" where there are keys."""
+    if account_names(environ):
+        return ""
+    coinbase = any(name.startswith("COINBASE_") and value.strip() for name, value in environ.items())
+    return (COINBASE_ONLY if coinbase else NO_KEY) + ". Set KRAKEN_API_KEY and KRAKEN_API_SECRET to serve Kraken"
 
 
 def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
@@ -82,7 +96,7 @@ def _broker(account: str) -> KrakenBroker:
 
 
 def _announce_nonces() -> None:
-    """Make the process's nonce manager, whose first lines tell what was loaded."""
+    """Make the process's nonce manager, whose first lines tell what was loaded. It may wait for a disk or a lock."""
     from sealane.client.settings import Settings
     from sealane.global_nonce import get_global_nonce_manager
 
@@ -96,7 +110,7 @@ def _tell(url: str, accounts: list[str], simulated: bool, as_json: bool) -> None
     if as_json:
         print_json({"url": url, "simulated": simulated, "accounts": accounts})
     else:
-        mark = f"{SIMULATOR} (no key is set: no money, no Kraken) " if simulated else ""
+        mark = f"{SIMULATOR} (no key of Kraken is set: no money, no Kraken) " if simulated else ""
         named = ", ".join(accounts) if len(accounts) <= NAMED_MAX else f"{len(accounts)} accounts"
         console.print(f"{mark}{url} serves {named}; stop it with Ctrl-C", soft_wrap=True, markup=False)
 
@@ -141,9 +155,9 @@ def _logged(simulated: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _exchange(simulated: bool) -> Iterator[None]:
+def _exchange(simulation: str) -> Iterator[None]:
     """Where the accounts live: Kraken, or a simulator of this process's own, which is put into the environment."""
-    if not simulated:
+    if not simulation:
         yield
         return
     from sealane.simulator import Simulator
@@ -155,9 +169,7 @@ def _exchange(simulated: bool) -> Iterator[None]:
             name = "" if account.name == MASTER else f"USER_{account.name}_"
             os.environ[f"KRAKEN_{name}API_KEY"] = account.api_key
             os.environ[f"KRAKEN_{name}API_SECRET"] = account.api_secret
-        logger.warning(
-            "no key is set, so this is the built-in simulator on %s; its data is in %s", simulator.url, folder
-        )
+        logger.warning("%s; the simulator is on %s, its data in %s", simulation, simulator.url, folder)
         yield
 
 

@@ -56,9 +56,9 @@ class AsyncKraken:
         self._transport = transport
         rebuilt_after_fork(self._transport)
         # What nobody awaits is found out on threads, whatever becomes of the event loop.
-        background = HttpTransport(session.settings.url)
-        rebuilt_after_fork(background)
-        session.resolve_doubts(background)
+        self._background = HttpTransport(session.settings.url)
+        rebuilt_after_fork(self._background)
+        session.resolve_doubts(self._background)
 
     @classmethod
     def from_env(
@@ -204,7 +204,8 @@ class AsyncKraken:
 
     async def _run(self, flow: Flow[T]) -> T:
         self._bind()
-        return await tasks.run(flow, self._session.desk(), self._transport, self._session.turn_wait_s)
+        desk = self._session.desk()
+        return await tasks.run(self._session.writing(flow), desk, self._transport, self._session.turn_wait_s)
 
     def statistics(self) -> Statistics:
         """A frozen snapshot of this client's figures."""
@@ -218,6 +219,7 @@ class AsyncKraken:
                 await self._transport.close()
         finally:
             await asyncio.to_thread(self._session.close)  # an engine may have to hear of it
+            self._background.close()
 
     async def __aenter__(self) -> Self:
         return self

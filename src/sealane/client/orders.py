@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TypeVar, cast
 
 from sealane.client.resolver import Resolver
+from sealane.core.buying import BATCH_BUYS_OFF, BUYS_OFF, buys
 from sealane.core.call import private_call
 from sealane.core.cancelling import Cancellation, cancel, cancel_everything, cancel_several
 from sealane.core.effects import Caller, Flow
@@ -34,7 +35,7 @@ from sealane.core.order import (
     order_fields,
 )
 from sealane.core.placing import Order
-from sealane.core.resolving import exactly_once, resolve
+from sealane.core.resolving import exactly_once, held_back, resolve
 from sealane.errors import InDoubt, Refused, SettingsError
 from sealane.runtime.desk import intent_in, read_intent
 from sealane.store.port import IntentLog
@@ -59,6 +60,9 @@ class Limits:
     timeout_s: float
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (int, float)):
+                raise SettingsError(f"{name} is {value!r}: give a number of seconds")
         if not DEADLINE_MIN_S <= self.deadline_s <= DEADLINE_MAX_S:
             raise SettingsError(
                 f"deadline_s is {self.deadline_s}: give {DEADLINE_MIN_S:.0f} … {DEADLINE_MAX_S:.0f} seconds"
@@ -68,7 +72,7 @@ class Limits:
 
 
 class Orders:
-    """One session's orders. ``now_ns`` is the wall clock."""
+    """One session's orders. ``now_ns`` is the wall clock. With ``buys_off`` nothing that buys is sent."""
 
     def __init__(
         self,
@@ -79,9 +83,10 @@ class Orders:
         *,
         lag_s: float,
         sync: bool,
+        buys_off: bool = False,
     ) -> None:
         self._caller, self._log, self._resolver, self._now_ns = caller, log, resolver, now_ns
-        self._lag_s, self._sync = lag_s, sync
+        self._lag_s, self._sync, self._buys_off = lag_s, sync, buys_off
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,8 @@ class Orders:
         self, pair: str, order: Mapping[str, object], limits: Limits, *, validate: bool
     ) -> Flow[Placed | NotPlaced]:
         """One order, in the words of ``Kraken.place_order``."""
+        if not isinstance(validate, bool):  # what is not True would be a real order
+            raise SettingsError(f"validate is {validate!r}: give True or False")
         fields = one_order(order)
         client_order_id = str(fields["cl_ord_id"])
         params = {"pair": pair, **fields}
@@ -96,7 +103,8 @@ class Orders:
             return (yield from self._validated("AddOrder", params, client_order_id))
         intent = self._intent("AddOrder", params, (client_order_id,), limits, market=fields["ordertype"] == "market")
         fresh = order.get("client_order_id") is None
-        ends = yield from self._seen_through(intent, params, limits, fresh=fresh)
+        blocked = BUYS_OFF if self._buys_off and buys(fields) else ""
+        ends = yield from self._seen_through(intent, params, limits, fresh=fresh, blocked=blocked)
         return cast(Placed | NotPlaced, ends[client_order_id])
 
     def place_several(
@@ -111,7 +119,8 @@ class Orders:
             raise SettingsError("two orders of the batch have the same client_order_id: give each its own")
         params = {"pair": pair, "orders": several}
         intent = self._intent("AddOrderBatch", params, ids, limits)
-        ends = yield from self._seen_through(intent, params, limits)
+        blocked = BATCH_BUYS_OFF if self._buys_off and any(map(buys, several)) else ""
+        ends = yield from self._seen_through(intent, params, limits, blocked=blocked)
         return tuple(cast(Placed | NotPlaced, ends[name]) for name in ids)
 
     def amend(
@@ -171,12 +180,20 @@ class Orders:
         )
 
     def _seen_through(
-        self, intent: Intent, params: Mapping[str, object], limits: Limits, *, fresh: bool = False
+        self,
+        intent: Intent,
+        params: Mapping[str, object],
+        limits: Limits,
+        *,
+        fresh: bool = False,
+        blocked: str = "",
     ) -> Flow[Mapping[str, End]]:
         until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
         asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
         order = Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh)
         with self._resolver.held(intent.id):
+            if blocked:
+                return (yield from held_back(order, blocked, self._lag_s, until_ns))
             return (yield from exactly_once(order, self._lag_s, until_ns))
 
     # --- what became of them --------------------------------------------------------------------------------------

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from sealane.client.accounts import MASTER, account_credentials
 from sealane.client.orders import Orders
+from sealane.client.own_writes import tell_write
 from sealane.client.resolver import Resolver, look_now
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
-from sealane.core.call import private_call, public_call
-from sealane.core.effects import Caller, Flow
-from sealane.core.events import Event, UnfinishedTurnFound
+from sealane.core.buying import BUYS_OFF, call_buys
+from sealane.core.call import private_call, probing_call, public_call
+from sealane.core.effects import Caller, Drafted, Flow
+from sealane.core.events import DoubtResolved, Event, UnfinishedTurnFound
+from sealane.core.methods import method_named
 from sealane.core.nonce import NS_PER_S, unit_ns
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials, credentials
-from sealane.core.signing import Draft, draft, public_request
-from sealane.core.verdict import Outcome
+from sealane.core.signing import Draft, Request, draft, public_request
+from sealane.core.verdict import Outcome, Verdict
 from sealane.errors import SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.runtime.desk import Desk, PublicDesk
@@ -35,8 +39,28 @@ from sealane.transport.port import Transport
 
 NS_PER_MS = 1_000_000
 TURN_WAIT_MAX_S = 86_400.0
+BRIEF_ANSWER_S = 5.0
+"""How long an answer may take that nobody waits for: meanwhile the other accounts of the lane do wait."""
+
+T = TypeVar("T")
+Drafts = Callable[[str, Mapping[str, object]], Drafted]
 
 logger = logging.getLogger("sealane")
+
+
+@dataclass(frozen=True)
+class _Brief:
+    """A call whose answer may not take long."""
+
+    whole: Drafted
+
+    def signed(self, nonce: int) -> Request:
+        """See Drafted."""
+        return replace(self.whole.signed(nonce), limit_s=BRIEF_ANSWER_S)
+
+
+def _brief(draft_of: Drafts) -> Drafts:
+    return lambda method, params: _Brief(draft_of(method, params))
 
 
 class Session:
@@ -59,7 +83,7 @@ class Session:
             self._lane = open_lane(self._store, settings.lane_name(who.fingerprint), self._unit_ns)
             if self._lane.name == GLOBAL_LANE:
                 shown = who.account if who.account == MASTER else f"USER:{who.account}"
-                logger.info("Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
+                logger.info("✅ Using GLOBAL Kraken Nonce Manager for %s (nanosecond precision)", shown)
         self._known: Balance | None = None
         self._transport: Transport | None = None
         self._resolver: Resolver | None = None
@@ -127,11 +151,32 @@ class Session:
     ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         everything = {**params, **more} if params else more
-        return private_call(self.caller(), method, everything), self.desk()
+        if self.settings.hard_buy_off and call_buys(method, everything):
+            raise SettingsError(f"{BUYS_OFF}, and this {method} is or may be one: nothing was sent; set it to 0 to buy")
+        flow = private_call(self.caller(), method, everything)
+        return self.writing(flow) if method_named(method).write else flow, self.desk()
 
-    def balance(self, *, fresh: bool = False) -> tuple[Flow[Balance], Desk]:
-        """The balance as a flow; what it returns goes to ``remember``. A ``fresh`` one is never the last known."""
-        return balance_call(self.caller(), None if fresh else self._known), self.desk()
+    def probe(self, method: str) -> tuple[Flow[tuple[int, Verdict]], Desk]:
+        """One attempt at a private call as a flow, without what recovers a refused nonce."""
+        return probing_call(self.caller(), method), self.desk()
+
+    def writing(self, flow: Flow[T]) -> Flow[T]:
+        """A flow that writes, with the account's listeners told before and after it."""
+        tell_write(self.identity)
+        try:
+            return (yield from flow)
+        finally:
+            tell_write(self.identity)
+
+    def balance(self, *, fresh: bool = False, brief: bool = False) -> tuple[Flow[Balance], Desk]:
+        """The balance as a flow; what it returns goes to ``remember``. A ``fresh`` one is never the last known.
+
+        A ``brief`` one is tried once, and its answer waited for ``BRIEF_ANSWER_S`` at most.
+        """
+        caller = self.caller()
+        if brief:
+            caller = replace(caller, repeats=False, draft=_brief(caller.draft))
+        return balance_call(caller, None if fresh else self._known), self.desk()
 
     def remember(self, balance: Balance) -> Balance:
         """Keep a fresh balance as the last known one; returns what it was given."""
@@ -188,6 +233,7 @@ class Session:
             SYSTEM_CLOCK.wall_ns,
             lag_s=self.lag_s,
             sync=self.settings.sync_intents,
+            buys_off=self.settings.hard_buy_off,
         )
         rebuilt_after_fork(self.intents)
 
@@ -203,6 +249,8 @@ class Session:
 
     def _hear(self, event: Event) -> None:
         self._tally.hear(event)
+        if isinstance(event, DoubtResolved):
+            tell_write(self.identity)
         publish(event)
         if isinstance(event, UnfinishedTurnFound) and event.intent:
             look_now()

@@ -20,6 +20,7 @@ OFF = "off"
 HISTORY_COSTS = (2, 4)
 MIN_INTERVAL_MAX_MS = 60_000
 VISIBILITY_LAG_MAX_S = 3_600.0
+_SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 logger = logging.getLogger("sealane")
 
@@ -41,6 +42,7 @@ class Settings:
         visibility_lag_s: how long Kraken may take to show an order (``SEALANE_VISIBILITY_LAG_S``).
         sync_intents: an order's intent is synced to disk before the order leaves (``SEALANE_SYNC_INTENTS``).
         last_nonce: ``KRAKEN_LAST_NONCE``, 0 where it is unset or bad.
+        hard_buy_off: no client of these settings buys (``HARD_BUY_OFF``).
     """
 
     url: str = KRAKEN_URL
@@ -54,6 +56,7 @@ class Settings:
     visibility_lag_s: float = 60.0
     sync_intents: bool = True
     last_nonce: int = 0
+    hard_buy_off: bool = False
 
     def __post_init__(self) -> None:
         checked_url(self.url)
@@ -87,8 +90,9 @@ class Settings:
             min_interval_ms=_whole("SEALANE_MIN_INTERVAL_MS", found.get("SEALANE_MIN_INTERVAL_MS", "0")),
             nonce_unit=found.get("SEALANE_NONCE_UNIT", "ns"),
             visibility_lag_s=_seconds("SEALANE_VISIBILITY_LAG_S", found.get("SEALANE_VISIBILITY_LAG_S", "60")),
-            sync_intents=_switch("SEALANE_SYNC_INTENTS", found.get("SEALANE_SYNC_INTENTS", "on")),
+            sync_intents=switch("SEALANE_SYNC_INTENTS", found.get("SEALANE_SYNC_INTENTS", "on")),
             last_nonce=_last_nonce(found.get("KRAKEN_LAST_NONCE")),
+            hard_buy_off=buys_are_off(environ),
         )
 
     def open(self) -> Store:
@@ -124,9 +128,16 @@ def _seconds(name: str, text: str) -> float:
         raise SettingsError(f"{name} is {text!r}: give a number of seconds") from None
 
 
-def _switch(name: str, text: str) -> bool:
-    _one_of(name, text.lower(), ("on", "off"))
-    return text.lower() == "on"
+def switch(name: str, text: str) -> bool:
+    """A variable that is on or off, in any of the words for it; raises SettingsError that names it."""
+    if text.strip().lower() not in _SWITCH:
+        raise SettingsError(f"{name} is {text!r}: give 1 (true, on) or 0 (false, off)")
+    return _SWITCH[text.strip().lower()]
+
+
+def buys_are_off(environ: Mapping[str, str]) -> bool:
+    """``HARD_BUY_OFF``; raises SettingsError where it is no switch."""
+    return switch("HARD_BUY_OFF", environ.get("HARD_BUY_OFF", "").strip() or "0")
 
 
 def _last_nonce(text: str | None) -> int:

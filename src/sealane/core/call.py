@@ -3,7 +3,7 @@
 1. Room in Kraken's counters is waited for before the turn (``room.py``), and a refusal of a limit is waited out.
 2. What happens in a turn is told in ``turn.py``.
 3. A read without a usable answer leaves the turn, waits and is sent again under a new nonce, within
-   ``READ_RETRY_S``. A write never is: its doubt goes to the caller.
+   ``READ_RETRY_S``, unless its caller wants one try. A write never is: its doubt goes to the caller.
 """
 
 from __future__ import annotations
@@ -55,11 +55,19 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
             yield from booking.contradicted(refused(row, verdict, now_ns), verdict.detail)
             continue
         failed_ns = failed_ns or now_ns
-        pause_s = None if row.write or now_ns - failed_ns > READ_RETRY_S * NS_PER_S else next(pauses_s, None)
+        is_over = row.write or not caller.repeats or now_ns - failed_ns > READ_RETRY_S * NS_PER_S
+        pause_s = None if is_over else next(pauses_s, None)
         if pause_s is None or verdict.outcome is Outcome.REFUSED:
-            raise _error(row, nonce, verdict, now_ns)
+            raise error_of(row, nonce, verdict, now_ns)
         yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))
         yield Sleep(pause_s)
+
+
+def probing_call(caller: Caller, method: str) -> Flow[tuple[int, Verdict]]:
+    """One attempt at a private call, for who examines: its nonce and what came of it; nothing is recovered from."""
+    row, drafted = method_named(method), caller.draft(method, NOTHING)
+    booking = Booking(caller, transaction(method, NOTHING))
+    return (yield from booked_turn(caller, row, booking, lambda turn: turn.try_once(row, drafted)))
 
 
 def booked_turn(
@@ -100,10 +108,11 @@ def public_call(request: Request, method: str) -> Flow[object]:
         if pause_s is None or verdict.outcome is Outcome.REFUSED or now_ns - failed_ns > READ_RETRY_S * NS_PER_S:
             break
         yield Sleep(pause_s)
-    raise _error(Method(method, 0, False, ""), 0, verdict, now_ns)
+    raise error_of(Method(method, 0, False, ""), 0, verdict, now_ns)
 
 
-def _error(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
+def error_of(row: Method, nonce: int, verdict: Verdict, now_ns: int) -> SealaneError:
+    """The error for a call that was not accepted."""
     if verdict.outcome is Outcome.REFUSED:
         return refused(row, verdict, now_ns)
     if verdict.outcome is Outcome.IN_DOUBT and row.write:

@@ -216,7 +216,7 @@ class Caller:
     """Who calls, and how: the parts of a call that stay the same over its attempts.
 
     ``draft`` checks and encodes a method and its parameters. ``tier`` holds the limits that are kept, None for none;
-    ``patience_s`` is how long the call may wait for room in all.
+    ``patience_s`` is how long the call may wait for room in all; ``repeats``: a read without an answer is sent again.
     """
 
     account: str
@@ -226,3 +226,4 @@ class Caller:
     draft: Callable[[str, Mapping[str, object]], Drafted]
     tier: Tier | None = None
     patience_s: float = 60.0
+    repeats: bool = True

@@ -171,6 +171,8 @@ def order_fields(
     for name in ("cl_ord_id", "userref", "ordertype", "type", "deadline", "nonce"):
         if name in more:
             raise SettingsError(f"{name} cannot be given here: {_INSTEAD.get(name, 'it is set by place_order')}")
+    if order_type == "market" and price is not None:
+        raise SettingsError(f"a market order has no price: leave price={price} out, or give order_type='limit'")
     fields: dict[str, object] = {"type": side, "ordertype": order_type, "volume": amount("volume", volume)}
     if price is not None:
         fields["price"] = amount("price", price)

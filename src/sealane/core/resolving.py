@@ -67,6 +67,14 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
         raise _in_doubt(order.intent, error) from error
 
 
+def held_back(order: Order, reason: str, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
+    """The ends of an order that is not to be sent: not placed, for ``reason``, unless it was sent under its id before.
+
+    Takes no turn where it was not.
+    """
+    return (yield from _not_sent(order, Unavailable(reason), lag_s, until_ns))
+
+
 def _in_doubt(intent: Intent, error: SealaneError) -> InDoubt:
     return InDoubt(intent.method, intent.nonce, str(error), client_order_id=intent.id)
 

@@ -108,6 +108,15 @@ class Turn:
 
         return (yield from self.send(row, exchange))
 
+    def try_once(self, row: Method, drafted: Drafted) -> Flow[tuple[int, Verdict]]:
+        """Send a call and take what comes of it: a refused nonce is not recovered from, so nothing jumps or stops."""
+        yield from self.pace.keep()
+        sent_ns, nonce = (yield Now()), (yield Draw())
+        verdict = yield from self.attempt(row, nonce, _once(drafted.signed(nonce)))
+        self.booking.note(row, verdict, sent_ns if self.booking.tier else 0)
+        yield Tell(events.CallSettled(self.caller.account, row.name, nonce, verdict.outcome, verdict.detail))
+        return nonce, verdict
+
     def fence(self) -> Flow[tuple[int, Verdict]]:
         """The harmless call: once it is accepted, nothing that was sent with the key before can execute."""
         return (yield from self.send_once(method_named(HARMLESS), self.caller.draft(HARMLESS, {})))

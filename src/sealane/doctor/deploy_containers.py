@@ -60,8 +60,7 @@ def _starts(path: Path, steps: list[tuple[str, str]]) -> Iterator[Finding]:
                 "deploy-stop",
                 path,
                 f"{name} is in shell form: the shell gets SIGTERM and the program is killed without it, so orders "
-                "under way "
-                "end in doubt",
+                "under way end in doubt",
                 f'write it as a list: {name} ["sealane", "serve"]',
             )
 
@@ -86,14 +85,27 @@ def judge_compose(path: Path, document: Any, _environ: Mapping[str, str]) -> Ite
     """A compose file: each service that is ours."""
     services = document.get("services")
     for name, service in services.items() if isinstance(services, dict) else ():
-        if isinstance(service, dict) and is_ours(service) and not _is_simulator(service):
-            yield from _service_volume(path, str(name), service)
+        if isinstance(service, dict) and is_ours(service):
+            found = list(_service_volume(path, str(name), service))
+            yield from found
+            yield from _copies(path, str(name), service, shares_folder=not found)
             yield from _ports(path, str(name), service)
 
 
-def _is_simulator(service: Mapping[str, Any]) -> bool:
-    words = re.findall(r"\w+", f"{service.get('entrypoint', '')} {service.get('command', '')}")
-    return "sim" in words or "demo" in words
+def _copies(path: Path, name: str, service: Mapping[str, Any], *, shares_folder: bool) -> Iterator[Finding]:
+    """Containers of one service share its volume on one machine; over several machines each has its own."""
+    counts = {"deploy.replicas": _at(service, "deploy", "replicas"), "scale": service.get("scale")}
+    for where, count in counts.items():
+        if not shares_folder:
+            yield from replicas(path, f"{where} of service {name}", count)
+        elif isinstance(count, int) and count > 1:
+            yield warning(
+                "deploy-replicas",
+                path,
+                f"{where} of service {name} is {count}: they take turns as long as all are on one machine; a swarm "
+                "gives each machine a volume of its own, and then they refuse each other's nonces",
+                "run one instance",
+            )
 
 
 def variables_of(service: Mapping[str, Any]) -> dict[str, str]:
@@ -164,7 +176,7 @@ def judge_manifest(path: Path, document: Mapping[str, Any]) -> Iterator[Finding]
         return
     named = f"{kind} {_at(document, 'metadata', 'name') or '?'}"
     pod = _at(spec, "template", "spec")
-    if kind in ("Deployment", "StatefulSet") and isinstance(pod, dict) and is_ours(pod):
+    if kind in ("Deployment", "StatefulSet") and any(map(is_ours, _rows(_at(pod, "containers")))):
         yield from replicas(path, f"replicas of {named}", spec.get("replicas"))
         if kind == "Deployment" and _at(spec, "strategy", "type") != "Recreate":
             yield fault(

@@ -1,8 +1,9 @@
 """Deploy files in a folder: what their platform would pass over, and what would let two programs write on one key.
 
-Looked for in the folder itself, in ``deploy/`` and the folders in that: Dockerfiles, ``railway.json`` and ``.toml``,
-``render.yaml``, compose files, ``fly.toml``, and any YAML that holds Kubernetes manifests. A file that holds nothing of
-Sealane's is only held to the fields that its platform knows.
+Looked for in the folder itself, in ``.railway/``, ``deploy/`` and the folders in that: Dockerfiles, ``railway.json``,
+``.toml`` and ``.ts``, systemd units, ``render.yaml``, compose files, ``fly.toml``, and any YAML that holds Kubernetes
+manifests. A file that holds nothing of Sealane's is only held to the fields that its platform knows; a unit of another
+program, and YAML of any other kind, are left alone.
 """
 
 from __future__ import annotations
@@ -16,19 +17,30 @@ from typing import Any
 
 from sealane.doctor.deploy_containers import judge_compose, judge_dockerfile, judge_manifest
 from sealane.doctor.deploy_fields import judge_fields
-from sealane.doctor.deploy_platforms import judge_fly, judge_railway, judge_render
+from sealane.doctor.deploy_platforms import judge_fly, judge_render
+from sealane.doctor.deploy_railway import judge_railway, judge_railway_ts
+from sealane.doctor.deploy_systemd import judge_unit, runs_sealane
 from sealane.doctor.finding import Finding, fault, ok, skipped
 
 FILE_BYTES_MAX = 1 << 20
 KINDS = (
     ("railway", ("railway.json", "railway.toml", "railway.*.json", "railway.*.toml")),
+    ("railway_ts", ("railway.ts",)),
+    ("systemd", ("*.service",)),
     ("render", ("render.yaml", "render.yml")),
     ("compose", ("compose*.yaml", "compose*.yml", "docker-compose*.yaml", "docker-compose*.yml")),
     ("fly", ("fly.toml", "fly.*.toml")),
     ("dockerfile", ("Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile")),
     ("kubernetes", ("*.yaml", "*.yml")),
 )
-WORKLOADS = ("Deployment", "StatefulSet")
+IN_TEXT = ("dockerfile", "railway_ts", "systemd")
+"""Kinds that are judged as a text; the others are documents, whose fields are looked at first."""
+TABLES = {
+    **dict.fromkeys(("Deployment", "StatefulSet"), "kubernetes_workload"),
+    "Service": "kubernetes_service",
+    "NetworkPolicy": "kubernetes_networkpolicy",
+}
+"""Where the fields of a manifest's kind are, beside those that all have."""
 Judge = Callable[[Path, Any, Mapping[str, str]], Iterable[Finding]]
 _JUDGES: dict[str, Judge] = {
     "railway": judge_railway,
@@ -36,6 +48,8 @@ _JUDGES: dict[str, Judge] = {
     "compose": judge_compose,
     "fly": judge_fly,
     "dockerfile": judge_dockerfile,
+    "railway_ts": judge_railway_ts,
+    "systemd": judge_unit,
 }
 
 
@@ -51,7 +65,7 @@ def judge_deploy_files(folder: Path, environ: Mapping[str, str]) -> Iterator[Fin
 def deploy_files(folder: Path) -> Iterator[tuple[Path, str]]:
     """The files that are looked at, with what they are."""
     deploy = folder / "deploy"
-    places = [folder, deploy, *sorted(path for path in deploy.glob("*") if path.is_dir())]
+    places = [folder, folder / ".railway", deploy, *sorted(path for path in deploy.glob("*") if path.is_dir())]
     for place in places:
         for path in sorted(place.glob("*")):
             kind = kind_of(path.name)
@@ -67,7 +81,7 @@ def kind_of(name: str) -> str:
 def _judge(path: Path, kind: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         text = path.read_bytes()[:FILE_BYTES_MAX].decode()
-        documents = [text] if kind == "dockerfile" else list(parsed(path, text))
+        documents = [text] if kind in IN_TEXT else list(parsed(path, text))
     except ImportError:
         yield skipped("deploy-file", path, "YAML cannot be read here", "install sealane[cli]")
         return
@@ -75,6 +89,8 @@ def _judge(path: Path, kind: str, environ: Mapping[str, str]) -> Iterator[Findin
         if kind != "kubernetes" or _looks_like_manifest(path):
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             yield fault("deploy-file", path, f"it cannot be read: {reason}", "mend the file")
+        return
+    if kind == "systemd" and not runs_sealane(path, text):
         return
     found = [finding for document in documents for finding in _of_document(path, kind, document, environ)]
     yield from found
@@ -106,13 +122,13 @@ def _problem(error: Exception) -> str:
 
 
 def _of_document(path: Path, kind: str, document: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if kind == "dockerfile":
-        yield from judge_dockerfile(path, document, environ)
+    if kind in IN_TEXT:
+        yield from _JUDGES[kind](path, document, environ)
     elif kind == "kubernetes":
         if _is_manifest(document):
             yield from judge_fields(path, "kubernetes", document)
-            if document["kind"] in WORKLOADS:
-                yield from judge_fields(path, "kubernetes_workload", document)
+            if document["kind"] in TABLES:
+                yield from judge_fields(path, TABLES[document["kind"]], document)
             yield from judge_manifest(path, document)
     elif isinstance(document, dict):
         yield from judge_fields(path, kind, document)

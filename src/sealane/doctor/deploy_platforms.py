@@ -1,26 +1,47 @@
-"""What contradicts in the files of Railway, Render and Fly. Facts as of 2026-11."""
+"""What contradicts in the files of Render and Fly, and what is asked of any platform. Facts as of 2026-11."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sealane.doctor.finding import Finding, fault, ok, warning
-from sealane.doctor.platform import RAILWAY, platform_of
+from sealane.doctor.finding import Finding, fault, warning
 
 HEALTH_PATHS = ("/livez", "/readyz", "/health/kraken-nonce")
-RESTART_TYPES = ("ON_FAILURE", "ALWAYS", "NEVER")
-RETRIES_MAX = 10
 GRACE_S = 10
-GONE_ON = "2026-12-01"
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"ms": 0.001, "min": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def is_ours(part: object) -> bool:
     """Whether a part of a deploy file runs Sealane against an exchange: it says so, or has keys or a data folder."""
-    text = str(part)
-    return any(word in text for word in ("KRAKEN_", "DATA_DIR", "SEALANE_", "sealane serve", "sealane run"))
+    fields = part if isinstance(part, Mapping) else {}
+    command, text = " ".join(_texts([fields.get(name) for name in _COMMANDS])), " ".join(_texts(part))
+    if _SIMULATES.search(command):
+        return False
+    is_started = _IMAGE.search(str(fields.get("image", ""))) or _STARTS.search(f"{command}\n{text}")
+    return is_started is not None or any(word in text for word in _VARIABLES)
+
+
+_COMMANDS = ("entrypoint", "command", "args", "dockerCommand", "startCommand")
+_SIMULATES = re.compile(r"(^|\s)(sim|demo)(\s|$)")
+_STARTS = re.compile(r"\bsealane(\.cli)?\s+(serve|run)\b")
+_IMAGE = re.compile(r"(^|/)sealane([:@]|$)")
+_VARIABLES = ("KRAKEN_", "DATA_DIR", "SEALANE_")
+
+
+def _texts(part: object) -> Iterator[str]:
+    """The names and texts of a part in their order, so that a command in list form reads like one in a line."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            yield str(name)
+            yield from _texts(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            yield from _texts(value)
+    elif part is not None:
+        yield str(part)
 
 
 def covers(mount: str, folder: str) -> bool:
@@ -59,76 +80,12 @@ def volume(path: Path, mount: object, data_folder: object, *, remedy: str) -> It
             "deploy-volume",
             path,
             f"DATA_DIR is not set in the file, and the volume is at {mount}: unless it is set elsewhere or in the "
-            "image, "
-            "nonces are kept in ./data, which may lie beside it",
+            "image, nonces are kept in ./data, which may lie beside it",
             f"set DATA_DIR to {mount}",
         )
     elif not covers(mount, data_folder):
         message = f"DATA_DIR is {data_folder} and the volume is at {mount}: every restart forgets the nonces"
         yield fault("deploy-volume", path, message, f"set DATA_DIR to {mount}")
-
-
-# --- Railway ------------------------------------------------------------------------------------------------------
-
-
-def judge_railway(path: Path, document: Any, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """``railway.json`` or ``railway.toml``."""
-    yield _railway_age(path)
-    deploy = document.get("deploy")
-    if not isinstance(deploy, dict):
-        return
-    yield from replicas(path, "deploy.numReplicas", deploy.get("numReplicas"))
-    regions = deploy.get("multiRegionConfig")
-    if isinstance(regions, dict):
-        counts = [row.get("numReplicas", 0) for row in regions.values() if isinstance(row, dict)]
-        yield from replicas(path, "the sum of deploy.multiRegionConfig", sum(n for n in counts if isinstance(n, int)))
-    if is_ours(deploy) or "sealane" in str(deploy.get("startCommand", "")):
-        yield from health(path, "deploy.healthcheckPath", deploy.get("healthcheckPath"))
-    yield from _railway_restarts(path, deploy)
-    yield from _railway_seconds(path, deploy)
-    needed, folder = deploy.get("requiredMountPath"), environ.get("DATA_DIR")
-    if needed and folder and platform_of(environ) is RAILWAY:
-        yield from volume(path, needed, folder, remedy="")
-
-
-def _railway_age(path: Path) -> Finding:
-    successor = Path(".railway") / "railway.ts"
-    if any((place / successor).exists() for place in (path.parent, path.parent.parent, path.parent.parent.parent)):
-        return ok("deploy-railway", path, f"Railway reads it until {GONE_ON}; {successor} is there to follow it")
-    return warning(
-        "deploy-railway",
-        path,
-        f"Railway stops reading this file on {GONE_ON}, and services that are new cannot use it",
-        f"describe the service in {successor} (railway config migrate) before that",
-    )
-
-
-def _railway_restarts(path: Path, deploy: Mapping[str, Any]) -> Iterator[Finding]:
-    kind, retries = deploy.get("restartPolicyType"), deploy.get("restartPolicyMaxRetries")
-    if kind is not None and kind not in RESTART_TYPES:
-        message = f"deploy.restartPolicyType is {kind!r}, which Railway does not know"
-        yield fault("deploy-restart", path, message, f"use one of {', '.join(RESTART_TYPES)}")
-    elif kind == "NEVER":
-        message = "deploy.restartPolicyType is NEVER: a program that dies stays dead"
-        yield warning("deploy-restart", path, message, "use ON_FAILURE")
-    if retries is not None and (not isinstance(retries, int) or not 0 <= retries <= RETRIES_MAX):
-        message = f"deploy.restartPolicyMaxRetries is {retries!r}; 0 to {RETRIES_MAX} as a number is what plans allow"
-        yield warning("deploy-restart", path, message, f"set it to {RETRIES_MAX}")
-
-
-def _railway_seconds(path: Path, deploy: Mapping[str, Any]) -> Iterator[Finding]:
-    for name in ("drainingSeconds", "overlapSeconds", "healthcheckTimeout"):
-        if isinstance(deploy.get(name), str):
-            message = f"deploy.{name} is a text, and Railway refuses the deployment: it wants a number"
-            yield fault("deploy-field", path, message, f'write "{name}": {deploy[name]} without quotes')
-    overlap = str(deploy.get("overlapSeconds") or "0")
-    if overlap.isdigit() and int(overlap) > 0:
-        yield fault(
-            "deploy-overlap",
-            path,
-            f"deploy.overlapSeconds is {overlap}: the old program and the new one write on the same keys for so long",
-            "remove it, and keep the data folder on a volume, which turns overlap off",
-        )
 
 
 # --- Render -------------------------------------------------------------------------------------------------------
@@ -181,9 +138,8 @@ def _fly_stop(path: Path, document: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning(
             "deploy-stop",
             path,
-            f"Fly stops the program with {document.get('kill_signal', 'SIGINT')} and kills it after {timeout_s:g} "
-            "s: orders "
-            "under way may end in doubt",
+            f"Fly stops the program with {document.get('kill_signal', 'SIGINT')} and kills it after {timeout_s:g} s: "
+            "orders under way may end in doubt",
             'set kill_signal = "SIGTERM" and kill_timeout = "30s"',
         )
 
@@ -202,7 +158,7 @@ def _fly_way(path: Path, document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def seconds(value: object) -> float:
-    """A span as Fly and compose write it: ``5``, ``"5s"``, ``"1m"``; 0 for what is none."""
+    """A span as Fly, compose and systemd write it: ``5``, ``"5s"``, ``"1m"``; 0 for what is none."""
     text = str(value).strip().lower()
     unit = next((unit for unit in _UNITS if text.endswith(unit)), "")
     try:

@@ -86,8 +86,8 @@ class Visit:
 
     @cached_property
     def store(self) -> StoreFacts | None:
-        """What stands in the data folder, None where there is none."""
-        if self.folder is None or self.folder.kind != "folder":
+        """What stands in the data folder, None where there is none, or none that can be looked into."""
+        if self.folder is None or not self.folder.is_readable:
             return None
         unit, floor = unit_ns(self.settings.settings.nonce_unit), last_nonce_of(self.environ)
         return read_store(self.folder.path, env_floor=floor, unit_ns=unit, wall_ns=self.clock.wall_ns())
@@ -164,7 +164,7 @@ def _platform(visit: Visit) -> list[Finding]:
 
 def _nonce_files(visit: Visit) -> Iterable[Finding]:
     if visit.store is None:
-        return [skipped("nonce-file", "the data folder", "there is no data folder to look into")]
+        return [skipped("nonce-file", "the data folder", "there is no data folder that can be looked into")]
     wall_ns, boot_ns = visit.clock.wall_ns(), visit.clock.boot_ns()
     lanes, floor = visit.settings.settings.lanes, last_nonce_of(visit.environ)
     return judge_nonce_files(visit.store, lanes=lanes, env_floor=floor, wall_ns=wall_ns, boot_ns=boot_ns)

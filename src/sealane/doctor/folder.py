@@ -6,10 +6,12 @@ it again; what they mean is decided apart from the disk, by ``judge_folder``.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,8 @@ ROOM_WARNING_BYTES = 64 << 20
 FILES_FEW = 64
 OTHERS_WRITE = 0o002
 """A group may: Kubernetes gives a volume to a pod by its group (fsGroup)."""
-OURS = ("*.txt", "*.mark", "*.turn", "*.next", "keys/*.state", "orders/*", "rates/*")
+SUBFOLDERS = ("keys", "orders", "rates", "runs")
+OURS = ("*.txt", "*.mark", "*.turn", "*.next", "keys/*.state", "orders/*", "rates/*", "runs/*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class FolderFacts:
 
     Attributes:
         path: the folder, absolute and without links.
-        kind: ``"folder"``, ``"missing"`` or ``"other"``, where something else has the name.
+        kind: ``"folder"``, ``"missing"``, ``"other"``, where something else has the name, or ``"closed"``, where this
+            user may not even see what is there.
+        look_error: why it cannot be reached, or not be looked into; "" for nothing.
         maker: where it is missing, the nearest folder above, and whether this user may make it there.
         mount: what it lies on, None where the system does not tell.
         write_error, lock_error: what went wrong in the trial, "" for nothing.
@@ -44,6 +49,7 @@ class FolderFacts:
 
     path: Path
     kind: str = "folder"
+    look_error: str = ""
     maker: tuple[Path, bool] | None = None
     mount: Mount | None = None
     write_error: str = ""
@@ -57,7 +63,12 @@ class FolderFacts:
     @property
     def is_usable(self) -> bool:
         """Whether a nonce can be kept in it."""
-        return self.kind == "folder" and not (self.write_error or self.lock_error or self.shut)
+        return self.is_readable and not (self.write_error or self.lock_error or self.shut)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is there and can be looked into."""
+        return self.kind == "folder" and not self.look_error
 
 
 # --- facts --------------------------------------------------------------------------------------------------------
@@ -68,13 +79,15 @@ def look_at_folder(folder: Path, mountinfo: Path = MOUNTINFO) -> FolderFacts:
     path = Path(os.path.realpath(folder))
     mount = mount_of(path, mounts_in(_text(mountinfo)))
     user_id = os.geteuid()
-    if not path.is_dir():
-        kind = "other" if path.exists() else "missing"
-        return FolderFacts(path, kind, _maker(path), mount, user_id=user_id)
+    kind, look_error = _kind(path)
+    if kind != "folder":
+        maker = _maker(path) if kind == "missing" else None
+        return FolderFacts(path, kind, look_error, maker, mount, user_id=user_id)
     write_error, lock_error = _trial(path)
     free_bytes, free_files = _room(path)
     return FolderFacts(
         path,
+        look_error=look_error,
         mount=mount,
         write_error=write_error,
         lock_error=lock_error,
@@ -84,6 +97,25 @@ def look_at_folder(folder: Path, mountinfo: Path = MOUNTINFO) -> FolderFacts:
         shut=tuple(_shut(path)),
         user_id=user_id,
     )
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """What stands there, and why it cannot be reached or looked into."""
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            return "other", ""
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing", ""
+    except OSError as error:
+        return "closed", shown(error)
+    return "folder", _denied(path, os.R_OK | os.X_OK)
+
+
+def _denied(path: Path, mode: int) -> str:
+    """Permission denied, as an error is shown, where this user has not these rights; "" where it has."""
+    if os.access(path, mode, effective_ids=True):
+        return ""
+    return shown(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _text(path: Path) -> str:
@@ -149,12 +181,17 @@ def _room(folder: Path) -> tuple[int | None, int | None]:
 
 def _loose(folder: Path) -> Iterator[str]:
     for path in (folder, *_ours(folder)):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & OTHERS_WRITE:
-            yield f"{path.relative_to(folder.parent)} ({mode:04o})"
+        with suppress(OSError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & OTHERS_WRITE:
+                yield f"{path.relative_to(folder.parent)} ({mode:04o})"
 
 
 def _shut(folder: Path) -> Iterator[tuple[str, str]]:
+    for name in SUBFOLDERS:
+        error = _denied(folder / name, os.R_OK | os.W_OK | os.X_OK)
+        if error and os.path.lexists(folder / name):
+            yield name, error
     for path in _ours(folder):
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
@@ -166,7 +203,7 @@ def _shut(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _ours(folder: Path) -> list[Path]:
     """The store's files, as far as they can be listed; what a moment removed meanwhile is passed over."""
-    return [path for pattern in OURS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return [path for pattern in OURS for path in sorted(folder.glob(pattern)) if os.path.isfile(path)]  # noqa: PTH113 - a Path raises where it is not allowed to look
 
 
 # --- what they mean -----------------------------------------------------------------------------------------------
@@ -182,6 +219,14 @@ def judge_folder(facts: FolderFacts) -> list[Finding]:
 
 def _absent(facts: FolderFacts) -> Finding:
     above, makes = facts.maker or (facts.path.parent, False)
+    if facts.kind == "closed":
+        return fault(
+            "folder-there",
+            facts.path,
+            f"the data folder cannot be reached: {facts.look_error} for user {facts.user_id}",
+            "let that user into the folders above it (chmod a+x), run the program as the user whose they are, or name "
+            "another folder in DATA_DIR",
+        )
     if facts.kind == "other":
         return fault(
             "folder-there",
@@ -206,7 +251,14 @@ def _absent(facts: FolderFacts) -> Finding:
 
 
 def _there(facts: FolderFacts) -> Finding:
-    return ok("folder-there", facts.path, "the data folder exists")
+    if not facts.look_error:
+        return ok("folder-there", facts.path, "the data folder exists")
+    return fault(
+        "folder-there",
+        facts.path,
+        f"the data folder exists, and user {facts.user_id} may not look into it: {facts.look_error}",
+        _permission_remedy(facts),
+    )
 
 
 def _writable(facts: FolderFacts) -> Finding:

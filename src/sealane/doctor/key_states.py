@@ -31,8 +31,7 @@ def judge_key_file(account: str, file: StateFile, now_ns: int) -> Iterator[Findi
             "key-state",
             file.path,
             f"the state of {account} cannot be read{f' ({file.error})' if file.error else ''}: a quarantine or a "
-            "fence that "
-            "was due is forgotten",
+            "fence that was due is forgotten",
             "give the file to the user that runs the program; find out who else writes there, or whether the disk "
             "is bad",
         )
@@ -79,8 +78,7 @@ def judge_rates(file: StateFile) -> Iterator[Finding]:
             "rates-file",
             file.path,
             f"the counters of an account cannot be read{f' ({file.error})' if file.error else ''}: they are counted "
-            "from "
-            "zero, and Kraken may refuse some calls for its limits",
+            "from zero, and Kraken may refuse some calls for its limits",
             "give the file to the user that runs the program; find out who else writes there",
         )
 

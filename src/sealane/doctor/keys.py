@@ -1,26 +1,29 @@
 """Each key as Kraken sees it, by one GetApiKeyInfo on the key's lane: it needs no permission and changes nothing.
 
 ``ask_key`` makes the call, holding the turn, so that what the lane had issued before it is known; the rest judges.
-A session without a background is used: nobody's orders are looked for meanwhile.
+It is one attempt: a refused nonce is told, and neither makes the lane jump nor stops the key. A session without a
+background is used: nobody's orders are looked for meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sealane.client.session import Session
 from sealane.client.settings import Settings
-from sealane.core.methods import HARMLESS, METHODS
+from sealane.core.call import error_of
+from sealane.core.methods import HARMLESS, METHODS, method_named
 from sealane.core.nonce import NS_PER_S, unit_ns
-from sealane.core.recovery import KeyState
 from sealane.core.secret import Credentials
+from sealane.core.verdict import Advice, Outcome
 from sealane.doctor.finding import Finding, fault, ok, skipped, warning
 from sealane.doctor.nonce_clients import client_of, consistent_with
 from sealane.doctor.nonce_files import lasted
 from sealane.errors import NotDurable, Quarantined, Refused, SealaneError
 from sealane.runtime import threads
-from sealane.runtime.lanes import Lane, current_owner
+from sealane.runtime.lanes import current_owner
+from sealane.store.lock_holders import LockHeld
 from sealane.transport.http import HttpTransport, limits
 
 TURN_WAIT_S = 10.0
@@ -49,8 +52,7 @@ _REFUSALS = {
     ),
     "egeneral:permission denied": (
         "Kraken denies even a call that needs no permission: the key has a second factor, is bound to other IP "
-        "addresses, "
-        "or has expired",
+        "addresses, or has expired",
         "look at the key at Kraken (Settings, API); set the account's _API_OTP variable where it has a password",
     ),
     "egeneral:temporary lockout": (
@@ -70,7 +72,7 @@ class KeyAnswer:
         info: Kraken's answer, {} where there is none.
         before, after: the highest nonce that the lane had issued before the call and after; in its unit.
         unit_ns: length of the unit.
-        jumped: Kraken refused a nonce during the call, and the lane jumped.
+        refused: the call's nonce where Kraken refused it, else 0.
         error: what came instead of an answer.
     """
 
@@ -79,7 +81,7 @@ class KeyAnswer:
     before: int = 0
     after: int = 0
     unit_ns: int = 1
-    jumped: bool = False
+    refused: int = 0
     error: SealaneError | None = None
 
 
@@ -100,17 +102,16 @@ def _ask(session: Session, transport: HttpTransport, who: Credentials, unit: int
     lane, owner = session.lane, current_owner()
     threads.enter(lane, owner, TURN_WAIT_S)
     try:
-        before, jumps = lane.store.last(), _jumps(lane, who)
-        flow, desk = session.private(HARMLESS, None, {})
-        info = threads.run(flow, desk, transport, TURN_WAIT_S)
-        found = info if isinstance(info, dict) else {}
-        return KeyAnswer(who.account, found, before, lane.store.last(), unit, _jumps(lane, who) != jumps)
+        before = lane.store.last()
+        flow, desk = session.probe(HARMLESS)
+        nonce, verdict = threads.run(flow, desk, transport, TURN_WAIT_S)
+        answer = KeyAnswer(who.account, before=before, after=lane.store.last(), unit_ns=unit)
+        if verdict.outcome is Outcome.ACCEPTED:
+            return replace(answer, info=verdict.result if isinstance(verdict.result, dict) else {})
+        error = error_of(method_named(HARMLESS), nonce, verdict, lane.clock.wall_ns())
+        return replace(answer, error=error, refused=nonce if verdict.advice is Advice.NONCE else 0)
     finally:
         lane.leave(owner)
-
-
-def _jumps(lane: Lane, who: Credentials) -> tuple[int, ...]:
-    return KeyState.loaded(lane.store.read_key(who.fingerprint)).jumps_ns
 
 
 # --- what it means ------------------------------------------------------------------------------------------------
@@ -120,6 +121,8 @@ def judge_key(answer: KeyAnswer, now_ns: int) -> Iterator[Finding]:
     """All that Kraken's answer says of a key."""
     if answer.error is not None:
         yield judge_error(answer.account, answer.error)
+        if answer.refused:
+            yield _overtaken(answer, now_ns)
         return
     if not answer.info:
         yield skipped("key", answer.account, "Kraken's answer says nothing of the key")
@@ -144,7 +147,9 @@ def judge_error(account: str, error: SealaneError) -> Finding:
         said, remedy = row or ("Kraken refuses the call", "docs/trouble.md says what Kraken's errors mean")
         return fault("key", account, f"{said} ({texts})", remedy)
     if isinstance(error, NotDurable):
-        return fault("key", account, f"it could not be asked about: {error}", "mend the data folder: see its findings")
+        held = "let the process that holds the lock go on or end it: see 'other-writer' and the message"
+        remedy = held if isinstance(error.__cause__, LockHeld) else "mend the data folder: see its findings"
+        return fault("key", account, f"it could not be asked about: {error}", remedy)
     if "was busy" in str(error):
         remedy = "look again; a process that was stopped (SIGSTOP) holds its turn until it goes on or is killed"
         return warning("key", account, f"it could not be asked about: {error}", remedy)
@@ -229,19 +234,33 @@ def _expiry(answer: KeyAnswer, now_ns: int) -> Finding:
     return ok("key-expiry", answer.account, f"it expires in {lasted(left_s)}")
 
 
+def _overtaken(answer: KeyAnswer, now_ns: int) -> Finding:
+    """What a refused nonce shows: which number Kraken holds, it does not tell."""
+    if answer.after > answer.refused:
+        return warning(
+            "key-nonce",
+            answer.account,
+            f"Kraken refused nonce {answer.refused}, and this lane issued {answer.after} meanwhile: consistent with a "
+            "number that a program here drew outside its turn",
+            "look again; draw nonces inside get_kraken_api_lock()",
+        )
+    ahead_s = (answer.refused * answer.unit_ns - now_ns) / NS_PER_S
+    stands = f"{lasted(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'} the clock"
+    return warning(
+        "key-nonce",
+        answer.account,
+        f"Kraken refused nonce {answer.refused} ({stands}; the lane's last was {answer.before or 'none'}), so it holds "
+        "a higher one: a foreign nonce, of a program whose clock or unit is ahead, or this lane's own from before its "
+        "file was lost or rewound. The next calls here jump over it, by 60 s, 10 min and 100 min at most",
+        "find the other program that uses this key, and give it a key of its own; where the file was lost, "
+        "'sealane nonce raise --to NONCE' with the highest that the logs show",
+    )
+
+
 def _foreign(answer: KeyAnswer, now_ns: int) -> Finding:
     """Whether the nonce that Kraken held before this call can be the lane's own."""
     held, account = _whole(answer.info.get("nonce")), answer.account
-    told = held and held != answer.after  # else Kraken counts the call itself, or has no other
-    if answer.jumped and not (told and answer.before < held):
-        return warning(
-            "key-nonce",
-            account,
-            f"Kraken refused the nonce after {answer.before}, and the lane jumped to {answer.after}: the key had "
-            "accepted a higher one, so something else writes on it, or the nonce file was rewound",
-            "find the other program that uses this key, and give it a key of its own",
-        )
-    if not told:
+    if not held or held == answer.after:  # Kraken counts the call itself, or has no other
         return ok("key-nonce", account, "Kraken's answer shows no nonce but this lane's own")
     if answer.before < held:
         where = (
@@ -251,8 +270,7 @@ def _foreign(answer: KeyAnswer, now_ns: int) -> Finding:
             "key-nonce",
             account,
             f"Kraken held nonce {held} for the key, {where} before (its last was {answer.before or 'none'}): a "
-            "foreign nonce, "
-            f"{consistent_with(held, now_ns)}, or a number drawn outside the lane",
+            f"foreign nonce, {consistent_with(held, now_ns)}, or a number drawn outside the lane",
             "find the other program that uses this key, and give it a key of its own",
         )
     client = client_of(held, now_ns)

@@ -7,29 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
-NETWORK_TYPES = frozenset(
-    (
-        *(
-            "nfs",
-            "nfs4",
-            "cifs",
-            "smb",
-            "smbfs",
-            "smb2",
-            "smb3",
-            "9p",
-            "afs",
-            "ceph",
-            "coda",
-            "davfs",
-            "glusterfs",
-            "gfs",
-        ),
-        *("gfs2", "lustre", "ncpfs", "ocfs2", "beegfs", "gpfs", "pvfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
-        *("fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.mountpoint-s3", "fuse.juicefs", "fuse.davfs"),
-        *("fuse.curlftpfs", "fuse.smbnetfs"),
-    )
+_NETWORK = (
+    "afs beegfs ceph cifs coda davfs gfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 pvfs2 smb smb2 smb3 smbfs 9p"
 )
+_NETWORK_FUSE = "ceph curlftpfs davfs gcsfuse glusterfs juicefs mountpoint-s3 rclone s3fs smbnetfs sshfs"
+NETWORK_TYPES = frozenset(_NETWORK.split()) | {f"fuse.{name}" for name in _NETWORK_FUSE.split()}
 EPHEMERAL_TYPES = frozenset(["overlay", "overlayfs", "aufs", "tmpfs", "ramfs", "rootfs", "devtmpfs"])
 EMPTY_DIR = "kubernetes.io~empty-dir"
 """What the root of a Kubernetes emptyDir's mount holds: a mount of its own that lasts as long as the pod."""

@@ -127,8 +127,7 @@ def _mark(lane: LaneFacts, boot_ns: int, wall_ns: int) -> Iterator[Finding]:
                 "clock-leap",
                 path,
                 f"the clock leaped forward by {lasted(leap_s)} since this lane was used: nonces go on from the last "
-                "one "
-                "until Kraken's time agrees",
+                "one until Kraken's time agrees",
                 "check the machine's time service (timedatectl, chronyc tracking)",
             )
 
@@ -213,8 +212,7 @@ def judge_older(older: NumberFile, wall_ns: int) -> Finding:
             "older-file",
             older.path,
             f"an older program wrote its own nonce file {lasted(older.age_s)} ago: it does not take its turn with "
-            "Sealane, "
-            f"and two writers on one key refuse each other. It holds {older.number}, "
+            f"Sealane, and two writers on one key refuse each other. It holds {older.number}, "
             f"{consistent_with(older.number, wall_ns)}",
             "stop the older program, or give it a key of its own",
         )

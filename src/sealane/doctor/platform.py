@@ -89,8 +89,8 @@ def _volume(platform: Platform, environ: Mapping[str, str], facts: FolderFacts) 
         return fault(
             "platform-volume",
             facts.path,
-            f"{platform.name} runs this, and the data folder is part of the container: no volume is mounted there. "
-            f"{_LOST}",
+            f"{platform.name} runs this, and the data folder is part of the container: no volume is mounted there, "
+            f"so {_LOST}",
             remedy,
         )
     return ok("platform-volume", facts.path, f"on {platform.name} with a mount of its own at {facts.mount.point}")

@@ -7,7 +7,7 @@ that all are found at one look and the other checks have settings to work with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from sealane.core.secret import Credentials
 from sealane.doctor.finding import Finding, fault, ok, skipped, warning
 from sealane.doctor.names import VARIABLES
 from sealane.errors import SettingsError
+from sealane.gateway.settings import ServeSettings
 from sealane.store import open_store
 from sealane.store.open import ENGINES
+from sealane.telemetry.lines import log_settings
+from sealane.trading.limits import HardLimits
 from sealane.transport.http import is_loopback
 
-HARD_BUY_OFF = ("0", "1")
 _NAME = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 _KIND = re.compile(r"([a-z][a-z0-9+.-]*):")
 
@@ -118,7 +120,9 @@ def _accounts(environ: Mapping[str, str], wanted: str | None) -> tuple[list[Cred
 def judge_settings(facts: SettingsFacts) -> Iterator[Finding]:
     """All that is wrong with the settings, or contradicts."""
     yield from facts.wrong
-    if facts.is_whole:
+    faces = list(_faces(dict(facts.environ)))
+    yield from faces
+    if facts.is_whole and not faces:
         yield ok("setting", "environment", "every setting has a value that is one")
     yield from _who(facts)
     yield _store(facts)
@@ -126,8 +130,41 @@ def judge_settings(facts: SettingsFacts) -> Iterator[Finding]:
     yield _tier(facts.settings)
     yield from _last_nonce(facts.environ)
     yield from _lanes(facts)
-    yield from _hard_buy_off(facts.environ)
+    if facts.settings.hard_buy_off:
+        yield ok("hard-buy-off", "HARD_BUY_OFF", "buys are blocked")
     yield from _coinbase(facts.environ)
+
+
+def _faces(left: dict[str, str]) -> Iterator[Finding]:
+    """What only the service, the executor and the log read: each refuses to start with a wrong value."""
+    for named, read in _READERS.items():
+        while True:
+            try:
+                read(left)
+            except SettingsError as error:
+                culprits = [name for name in named if name in str(error) and left.get(name, "").strip()]
+                culprit = culprits[0] if culprits else next((name for name in named if left.get(name, "").strip()), "")
+                if culprit == "SEALANE_HOST":  # an option may allow it
+                    told = f"'sealane serve' starts with it only where --allow-network is given: {error}"
+                    yield warning("setting", culprit, told, "set SEALANE_ALLOW_NETWORK=1, or unset it")
+                else:
+                    yield fault("setting", culprit or "environment", str(error), f"mend {culprit or 'it'}, or unset it")
+                if not left.pop(culprit, ""):
+                    break
+            else:
+                break
+
+
+def _limits_of(environ: Mapping[str, str]) -> HardLimits:
+    """``HARD_BUY_OFF`` has a check of its own."""
+    return HardLimits.from_env({name: value for name, value in environ.items() if name != "HARD_BUY_OFF"})
+
+
+_READERS: dict[tuple[str, ...], Callable[[Mapping[str, str]], object]] = {
+    ("SEALANE_HOST", "PORT", "SEALANE_WATCH_S", "SEALANE_ALLOW_NETWORK"): ServeSettings.from_env,
+    ("SEALANE_MAX_ORDER_USD", "SEALANE_MIN_CAPITAL_USD", "SEALANE_ALLOWED_PAIRS"): _limits_of,
+    ("SEALANE_LOG", "SEALANE_LOG_LEVEL"): log_settings,
+}
 
 
 def _who(facts: SettingsFacts) -> Iterator[Finding]:
@@ -233,19 +270,6 @@ def _lanes(facts: SettingsFacts) -> Iterator[Finding]:
             "each key has a lane of its own: get_kraken_api_lock() of the documents is refused, since there is no one "
             "lock for all keys",
         )
-
-
-def _hard_buy_off(environ: Mapping[str, str]) -> Iterator[Finding]:
-    text = environ.get("HARD_BUY_OFF", "").strip()
-    if text and text not in HARD_BUY_OFF:
-        yield warning(
-            "hard-buy-off",
-            "HARD_BUY_OFF",
-            "it is neither 0 nor 1: whether buys are blocked is not plain to whoever reads it",
-            "set it to 1 to block buys, or to 0",
-        )
-    elif text == "1":
-        yield ok("hard-buy-off", "HARD_BUY_OFF", "buys are blocked")
 
 
 def _coinbase(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -16,9 +16,8 @@ from sealane.core.nonce import NONCE_BYTES
 from sealane.doctor.finding import Finding, fault, ok, warning
 from sealane.doctor.store_facts import LaneFacts, NumberFile
 from sealane.store.disk import OsDisk
+from sealane.store.lock_holders import PROC, holders_of
 
-PROC = Path("/proc")
-LOCKS = "locks"
 WATCH_S = 0.25
 """How long a nonce file is watched: a few calls of a busy program."""
 
@@ -36,12 +35,17 @@ class Process:
 
 @dataclass(frozen=True)
 class Watch:
-    """A lane's file at two moments, and who had its files open; ``holders`` have its turn, or wait for it."""
+    """A lane's file at two moments, and who had its files open.
+
+    ``holders`` have its turn; ``stuck`` had the lock under which a nonce is drawn, which lasts microseconds, at both
+    moments.
+    """
 
     before: int
     after: int
     openers: tuple[Process, ...] = ()
     holders: tuple[Process, ...] = ()
+    stuck: tuple[Process, ...] = ()
     watched_s: float = WATCH_S
 
 
@@ -52,11 +56,12 @@ def watch_lane(lane: LaneFacts, pause: Callable[[float], None], proc: Path = PRO
     """Look at the number twice, and at who has the lane's files open in between."""
     disk, path = OsDisk(), lane.file.path
     openers = list(_openers(proc, path))
-    before = _number(disk, path)
+    before, drawing = _number(disk, path), _lockers(proc, path)
     pause(WATCH_S)
     after = _number(disk, path)
     openers += [process for process in _openers(proc, path) if process not in openers]
-    return Watch(before, after, tuple(openers), tuple(_lockers(proc, path.with_suffix(".turn"))))
+    stuck = tuple(one for one in _lockers(proc, path) if one in drawing and after == before)
+    return Watch(before, after, tuple(openers), _lockers(proc, path.with_suffix(".turn")), stuck)
 
 
 def _number(disk: OsDisk, path: Path) -> int:
@@ -93,17 +98,9 @@ def _process(proc: Path, pid: int) -> Process:
         return Process(pid, "")
 
 
-def _lockers(proc: Path, path: Path) -> Iterator[Process]:
-    """Who holds a kernel lock on a file; a holder that this process cannot see has no id, and is left out."""
-    try:
-        facts, lines = path.stat(), (proc / LOCKS).read_text().splitlines()
-    except OSError:
-        return
-    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
-    for line in lines:
-        fields = line.split()
-        if place in fields and "->" not in fields and (pid := int(fields[fields.index(place) - 1])) > 0:
-            yield _process(proc, pid)
+def _lockers(proc: Path, path: Path) -> tuple[Process, ...]:
+    """Who holds a kernel lock on a file, as far as that is known."""
+    return tuple(_process(proc, pid) for pid in holders_of(path, proc))
 
 
 # --- what they mean -----------------------------------------------------------------------------------------------
@@ -113,7 +110,16 @@ def judge_writers(lane: LaneFacts, watch: Watch) -> Iterator[Finding]:
     """What is known of who writes to a lane."""
     path = lane.file.path
     named = ", ".join(map(str, watch.openers))
-    if watch.after < watch.before:
+    if watch.stuck:
+        pids = " ".join(str(process.pid) for process in watch.stuck)
+        yield fault(
+            "other-writer",
+            path,
+            f"process {', '.join(map(str, watch.stuck))} keeps the lock under which nonces are drawn, which lasts "
+            "microseconds: it was stopped (SIGSTOP, a debugger) or hangs, and nobody gets a nonce",
+            f"let it go on (kill -CONT {pids}), or end it (kill -KILL {pids})",
+        )
+    elif watch.after < watch.before:
         yield fault(
             "other-writer",
             path,
@@ -125,10 +131,9 @@ def judge_writers(lane: LaneFacts, watch: Watch) -> Iterator[Finding]:
         yield warning(
             "other-writer",
             path,
-            f"the number rose from {watch.before} to {watch.after} within {watch.watched_s:g} s, and no process "
-            "that can "
-            "be seen from here has the file open, as Sealane's do: another program, or a Sealane of another container, "
-            "user or host",
+            f"the number rose from {watch.before} to {watch.after} within {watch.watched_s:g} s, and no process that "
+            "can be seen from here has the file open, as Sealane's do: another program, or a Sealane of another "
+            "container, user or host",
             "make sure that what writes there is Sealane on this machine; give anything else its own folder and key",
         )
     else:
@@ -148,9 +153,8 @@ def _under_way(lane: LaneFacts) -> str:
     if not lane.turn.get("method"):
         return ""
     return (
-        f"; {lane.turn['method']} (nonce {lane.turn.get('nonce')}) is under way, or its process died: then a "
-        "harmless call "
-        "goes before that key's next write"
+        f"; {lane.turn['method']} (nonce {lane.turn.get('nonce')}) is under way, or its process died: then a harmless "
+        "call goes before that key's next write"
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
@@ -18,7 +18,7 @@ from sealane.gateway.page import page
 from sealane.gateway.state import State
 
 
-def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> Starlette:
+def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> ASGIApp:
     """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked."""
     metrics = Metrics(state)
 
@@ -42,10 +42,9 @@ def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ())
         return HTMLResponse(page(state()))
 
     paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
-    return Starlette(
-        routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()],
-        middleware=[Middleware(Door, allowed_hosts=allowed_hosts)],
-    )
+    app = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()])
+    app.router.redirect_slashes = False  # its Location would be made of the Host header
+    return Door(app, allowed_hosts)  # outside the app's own handling of errors
 
 
 def _answer(document: Document, *, failed: bool) -> Response:

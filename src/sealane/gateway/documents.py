@@ -62,7 +62,13 @@ def _observed(check: Check, state: State) -> Document:
     if check.name == "store" and state.seen.store is not None:
         store = state.seen.store
         age = _age(store.tried_ns, state)
-        return {"kind": store.kind, "writable": not store.error, "error": store.error or None, "tried_age_s": age}
+        return {
+            "kind": store.kind,
+            "writable": not store.error,
+            "error": store.error or None,
+            "replaced": store.is_replaced,
+            "tried_age_s": age,
+        }
     return {}
 
 
@@ -95,6 +101,8 @@ def _lane(lane: LaneSeen, state: State) -> Document:
         "api_serialization": lane.serialized,
         "waiting": lane.waiting,
         "busy": lane.busy,
+        "holder": lane.holder or None,
+        "held_s": _age(lane.held_ns, state),
         "write_under_way": lane.under_way or None,
         "clock_doubted": lane.clock_doubted,
         "lease": None if lane.lease is None else lease_document(lane.lease),
@@ -113,6 +121,7 @@ def _account(one: AccountState, state: State) -> Document:
         "reasons": [finding.text for finding in one.check.findings],
         "key": one.member.key,
         "lane": one.member.lane,
+        **({"available": one.available} if one.broker else {}),
         **(_of_broker(one.broker, state) if one.broker else {}),
         **(_of_key(one.key, state) if one.key else {}),
         "calls": calls,
@@ -125,7 +134,6 @@ def _account(one: AccountState, state: State) -> Document:
 
 def _of_broker(broker: AccountSeen, state: State) -> Document:
     return {
-        "available": broker.available,
         "error_count": broker.error_count,
         "last_error": broker.error or None,
         "balance_as_of": broker.as_of,

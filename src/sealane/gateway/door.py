@@ -45,16 +45,16 @@ class Door:
                 message = {**message, "headers": [*headers, *PROTECTION.items()]}  # type: ignore[misc]
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope), scope["path"])
+        refusal = self._refusal(Headers(scope=scope), scope["path"], scope["scheme"])
         app = PlainTextResponse(*refusal) if refusal else self._app
         await app(scope, receive, protected)  # type: ignore[arg-type]
 
-    def _refusal(self, headers: Headers, path: str) -> tuple[str, int] | None:
+    def _refusal(self, headers: Headers, path: str, scheme: str) -> tuple[str, int] | None:
         host, origin = headers.get("host"), headers.get("origin")
         if host is not None and not self._is_ours(hostname(host), path):
             text = "this service does not answer under that name: ask by address, or add it to SEALANE_ALLOWED_HOSTS\n"
             return text, 421
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.lower() != f"{scheme}://{host}".lower():
             return "pages from elsewhere are not answered\n", 403
         return None
 

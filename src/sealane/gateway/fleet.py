@@ -5,10 +5,13 @@ What is read here is local (files, this process's queues) and may wait for a dis
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
+from sealane.broker.port import ErrorKind
 from sealane.client.accounts import account_names, all_credentials
 from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, counter_figures
@@ -21,6 +24,7 @@ from sealane.gateway.sightings import GLOBAL, AccountSeen, KeySeen, LaneSeen, Me
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import Lane, close_lane, open_lane
 from sealane.store import Store
+from sealane.store.lock_holders import lock_holders
 
 TRIAL = "(health)"
 """Under this name, which no account can have, the trial document is written."""
@@ -53,6 +57,14 @@ class BrokerFigures(Protocol):
     @property
     def as_of(self) -> float | None:
         """Of the last known balance."""
+
+    @property
+    def error_kind(self) -> ErrorKind:
+        """What kind of trouble that is."""
+
+    @property
+    def tried_ns(self) -> int | None:
+        """When it last had an answer or an error, in nanoseconds since boot."""
 
     @property
     def recovery(self) -> RecoveryFigures:
@@ -100,6 +112,7 @@ class Fleet:
         self._store = self.settings.open()
         self._unit_ns = unit_ns(self.settings.nonce_unit)
         self._tier = self.settings.limits()
+        self._folder: _Folder | None = None
         self.served = tuple(self._served(who, make_broker) for who in all_credentials(environ))
 
     def _served(self, who: Credentials, make_broker: MakeBroker) -> Served:
@@ -130,12 +143,18 @@ class Fleet:
         def change(stored: Mapping[str, object]) -> tuple[Mapping[str, object], None]:
             return {"tried_ns": self.clock.wall_ns()}, None
 
-        error = ""
+        error, is_replaced = "", False
         try:
             self.served[0].lane.store.revise_rates(TRIAL, change)
+            is_replaced = self.store_kind == "file" and not self._is_same_folder()
         except SealaneError as trouble:
             error = shortened(str(trouble))
-        return StoreSeen(self.store_kind, error, self.clock.boot_ns())
+        return StoreSeen(self.store_kind, error, self.clock.boot_ns(), is_replaced)
+
+    def _is_same_folder(self) -> bool:
+        if self._folder is None:
+            self._folder = _Folder(Path(self.served[0].lane.view().where).parent)
+        return self._folder.is_same()
 
     def lanes(self) -> tuple[LaneSeen, ...]:
         """Every lane once."""
@@ -159,10 +178,16 @@ class Fleet:
             serialized=lane.serialized,
             waiting=lane.waiting,
             busy=lane.held,
+            holder=self._holder(Path(view.where)),
             under_way=method if isinstance(method, str) else "",
             clock_doubted=view.clock_doubted,
             lease=view.lease,
         )
+
+    def _holder(self, nonce_file: Path) -> str:
+        if self.store_kind != "file":
+            return ""
+        return ", ".join(map(str, lock_holders(nonce_file.with_suffix(".turn"))))
 
     def keys(self) -> dict[str, KeySeen]:
         """Every key's state, by account."""
@@ -212,6 +237,39 @@ class Fleet:
         for one in self.served:
             one.broker.close()
             close_lane(self._store, one.lane)
+        if self._folder is not None:
+            self._folder.close()
+
+
+class _Folder:
+    """The data folder as it was when it was first seen. It is kept open, so that no other gets its number."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def is_same(self) -> bool:
+        """Whether the path still names it. Remembers it at the first time; raises nothing."""
+        try:
+            if self._fd is None:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let it go."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def held_since(now: LaneSeen, before: LaneSeen | None) -> LaneSeen:
+    """A lane with the time since when its holder has had it: while no nonce was drawn, it was the same turn."""
+    if not now.holder:
+        return now
+    is_same = before is not None and (before.holder, before.last_nonce) == (now.holder, now.last_nonce)
+    return replace(now, held_ns=before.held_ns if before is not None and is_same else now.seen_ns)
 
 
 def standing(one: Served, now_ns: int) -> AccountSeen:
@@ -222,7 +280,9 @@ def standing(one: Served, now_ns: int) -> AccountSeen:
         available=figures.available,
         error_count=figures.error_count,
         error=shortened(figures.last_error or ""),
+        error_kind=figures.error_kind,
         as_of=figures.as_of,
+        asked_ns=figures.tried_ns,
         next_try_s=figures.recovery.next_try_in_s,
     )
 

@@ -14,16 +14,18 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sealane.broker.port import ErrorKind
 from sealane.client.lease_words import told_lease
 from sealane.core.nonce import NS_PER_S
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.watch_settings import (
+    AWAITED_ROUND_S,
+    AWAITED_S,
     DOUBT_GRACE_S,
     HUNG_S,
     LANE_AWAITED,
     LATE_ROUNDS,
     LATE_SLACK_S,
-    NOT_DURABLE,
 )
 
 
@@ -40,6 +42,10 @@ class Status(enum.StrEnum):
         return _RANKS[self]
 
 
+REPLACED = (
+    "the data folder is another than at the start: it was moved, removed or mounted over, so what it held of nonces, "
+    "stopped keys and orders in doubt is not read. Put it back, or restart this process to go on with the new one"
+)
 _RANKS = {Status.PASS: 0, Status.WARN: 1, Status.FAIL: 2}
 
 
@@ -100,9 +106,10 @@ def judged(seen: Sighting, now_ns: int, now_s: float) -> Verdict:
         for member in seen.members
     }
     checks = (
+        *((Check("exchange", (Finding(Status.WARN, f"SIMULATOR: {seen.simulation}"),)),) if seen.simulated else ()),
         Check("watcher", tuple(_of_watcher(seen.rounds, now_ns))),
         Check("store", tuple(_of_store(seen, now_ns))),
-        Check("lanes", tuple(_of_lanes(seen))),
+        Check("lanes", tuple(_of_lanes(seen, now_ns))),
         Check("accounts", tuple(_of_accounts(accounts))),
     )
     return Verdict(checks, accounts)
@@ -134,10 +141,16 @@ def _of_watcher(rounds: tuple[RoundSeen, ...], now_ns: int) -> Iterator[Finding]
 
 
 def is_stuck(rounds: tuple[RoundSeen, ...], now_ns: int) -> bool:
-    """Whether a restart of this process would mend the watcher: a thread of it has ended, or hangs for good."""
-    return any(
-        not found.alive or (found.began_ns is not None and age_s(found.began_ns, now_ns) > HUNG_S) for found in rounds
-    )
+    """Whether a restart of this process would mend the watcher: a thread of it has ended, or hangs for good.
+
+    ``look`` and ``store`` may wait for a disk, and so may the first of ``accounts``: no restart would mend that.
+    """
+    return any(not found.alive or (found.name == "accounts" and _hangs(found, now_ns)) for found in rounds)
+
+
+def _hangs(found: RoundSeen, now_ns: int) -> bool:
+    is_first = found.ended_ns is None
+    return not is_first and found.began_ns is not None and age_s(found.began_ns, now_ns) > HUNG_S
 
 
 # --- the store and the lanes ------------------------------------------------------------------------------------------
@@ -159,13 +172,15 @@ def _of_store(seen: Sighting, now_ns: int) -> Iterator[Finding]:
 def _of_trial(store: StoreSeen) -> Iterator[Finding]:
     if store.error:
         yield Finding(Status.FAIL, f"the store cannot be written: {store.error}")
+    elif store.is_replaced:
+        yield Finding(Status.FAIL, REPLACED)
 
 
 def _is_not_durable(account: AccountSeen) -> bool:
-    return account.error_count > 0 and NOT_DURABLE in account.error
+    return account.error_count > 0 and account.error_kind is ErrorKind.NOT_DURABLE
 
 
-def _of_lanes(seen: Sighting) -> Iterator[Finding]:
+def _of_lanes(seen: Sighting, now_ns: int) -> Iterator[Finding]:
     for lane in seen.lanes:
         if lane.error:
             yield Finding(Status.FAIL, f"lane {lane.name} cannot be read: {lane.error}")
@@ -173,6 +188,9 @@ def _of_lanes(seen: Sighting) -> Iterator[Finding]:
             yield Finding(Status.WARN, f"the clock leaped; lane {lane.name} counts on until Kraken's time agrees")
         if not lane.serialized:
             yield Finding(Status.WARN, f"API serialization is disabled on lane {lane.name}: for tests only")
+        if lane.is_awaited and lane.held_ns is not None and (held_s := age_s(lane.held_ns, now_ns)) >= AWAITED_S:
+            text = f"lane {lane.name} has been {_held(lane)} for {held_s:.0f} s, and calls of this process wait for it"
+            yield Finding(Status.WARN, text)
         yield from _of_lease(lane)
 
 
@@ -192,12 +210,8 @@ def _of_lease(lane: LaneSeen) -> Iterator[Finding]:
         )
 
 
-def _awaits_lane(seen: Sighting, member: Member, account: AccountSeen) -> bool:
-    """Whether all that the account's broker lacks is the lane, which another host has, or is about to let go."""
-    lease = next((lane.lease for lane in seen.lanes if lane.name == member.lane), None)
-    if lease is None or lease.error or lease.is_ours:
-        return False
-    return not account.error or any(sign in account.error for sign in LANE_AWAITED)
+def _held(lane: LaneSeen) -> str:
+    return f"held by process {lane.holder}" if lane.holder else "held by a process that cannot be seen from here"
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
@@ -226,13 +240,34 @@ def _of_account(seen: Sighting, member: Member, now_ns: int, now_s: float) -> It
         return
     yield from _of_key(key, now_s)
     if not key.diagnosis:  # its broker would say the same once more
-        eased = _awaits_lane(seen, member, account)
-        yield from (_eased(finding) if eased else finding for finding in _of_broker(account))
-        yield from _of_asking(account, late_after_s(seen.watch_s), now_ns)
+        lane = next((lane for lane in seen.lanes if lane.name == member.lane), None)
+        awaited = _awaits_turn(account, lane, now_ns)
+        yield from _of_wait(account, lane) if awaited else _of_broker(account)
+        yield from _of_asking(account, late_after_s(seen.watch_s) + (AWAITED_ROUND_S if awaited else 0), now_ns)
 
 
-def _eased(finding: Finding) -> Finding:
-    return Finding(Status.WARN, f"awaits its lane: {finding.text}")
+def is_usable(key: KeySeen | None, account: AccountSeen) -> bool:
+    """Whether calls with an account's key can be expected to succeed."""
+    is_stopped = key is not None and bool(key.diagnosis)
+    return account.available and not is_stopped and account.error_kind is not ErrorKind.REFUSED_KEY
+
+
+def _awaits_turn(account: AccountSeen, lane: LaneSeen | None, now_ns: int) -> bool:
+    """Whether all that is wrong is that others have the lane; a short wait of one that fares well is no trouble."""
+    lease = lane.lease if lane is not None else None
+    if lease is not None and not lease.error and not lease.is_ours:  # another host's, or about to be let go
+        return not account.error or any(sign in account.error for sign in LANE_AWAITED)
+    if account.error_count:
+        return account.error_kind is ErrorKind.LANE_BUSY
+    if lane is None or not lane.is_awaited or account.asking_ns is None:
+        return False
+    return account.as_of is None or age_s(account.asking_ns, now_ns) >= AWAITED_S
+
+
+def _of_wait(account: AccountSeen, lane: LaneSeen | None) -> Iterator[Finding]:
+    held = f", {_held(lane)}" if lane is not None and lane.is_awaited else ""
+    error = f"; the last try: {account.error}" if account.error else ""
+    yield Finding(Status.WARN, f"waits for its turn on lane {lane.name if lane else '?'}{held}{error}")
 
 
 def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
@@ -258,6 +293,8 @@ def _of_key(key: KeySeen, now_s: float) -> Iterator[Finding]:
 def _of_broker(account: AccountSeen) -> Iterator[Finding]:
     if account.as_of is None and not account.error:
         yield Finding(Status.FAIL, "no answer from Kraken yet")
+    elif account.error_count and account.error_kind is ErrorKind.REFUSED_KEY:
+        yield Finding(Status.FAIL, f"Kraken refuses this key until a person acts: {account.error}{_next(account)}")
     elif not account.available:
         yield Finding(Status.FAIL, f"unavailable after {account.error_count} errors in a row: {account.error}")
     elif account.error_count and account.as_of is None:
@@ -266,8 +303,12 @@ def _of_broker(account: AccountSeen) -> Iterator[Finding]:
         yield Finding(Status.WARN, f"errors in a row: {account.error_count}, the last: {account.error}")
 
 
+def _next(account: AccountSeen) -> str:
+    return "" if account.next_try_s is None else f"; it is asked again within {account.next_try_s:.0f} s"
+
+
 def _of_asking(account: AccountSeen, late_s: float, now_ns: int) -> Iterator[Finding]:
-    if account.asked_ns is not None and account.next_try_s is None:  # while it recovers, the broker asks when it may
+    if account.asked_ns is not None:
         ago_s = age_s(account.asked_ns, now_ns)
         if ago_s > late_s:
             yield Finding(Status.FAIL, f"last asked {ago_s:.0f} s ago")

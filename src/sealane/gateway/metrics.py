@@ -160,6 +160,12 @@ def _troubles(state: State) -> Iterator[Sample]:
         yield (account,), trouble.at_s
 
 
+def _available(state: State) -> Iterator[Sample]:
+    for account in state.accounts:
+        if account.available is not None:
+            yield (account.member.account,), account.available
+
+
 def _oldest_doubts(state: State) -> Iterator[Sample]:
     for account, key in state.seen.keys.items():
         yield (account,), max(0.0, state.now_s - key.oldest_doubt_s) if key.doubts else 0.0
@@ -251,10 +257,10 @@ METRICS: tuple[Row, ...] = (
     Row("sealane_limit_refusals_total", "Limits that Kraken said were reached.", _A, _counted(tallies.LIMITS)),
     Row("sealane_doubts_resolved_total", "Orders that came out of doubt.", _A, _counted(tallies.RESOLVED)),
     # accounts, whichever process did it
-    Row("sealane_account_available", "What the account's broker says.", _A, _brokers(lambda found: found.available)),
+    Row("sealane_account_available", "0: its broker gave up, or its key is stopped or refused.", _A, _available),
     Row("sealane_account_errors_in_a_row", "Failed balances in a row.", _A, _brokers(lambda found: found.error_count)),
     Row("sealane_balance_timestamp_seconds", "Of the last known balance.", _A, _brokers(lambda found: found.as_of)),
-    Row("sealane_account_asked_timestamp_seconds", "When the watcher last asked for it.", _A, _asked_s),
+    Row("sealane_account_asked_timestamp_seconds", "When it was last asked for.", _A, _asked_s),
     Row(
         "sealane_account_asked_seconds", "How long that took, with the lane.", _A, _brokers(lambda found: found.took_s)
     ),

@@ -8,6 +8,7 @@ from html import escape
 from sealane import __version__
 from sealane.client.lease_words import told_lease
 from sealane.gateway.health import age_s
+from sealane.gateway.sightings import LaneSeen
 from sealane.gateway.state import AccountState, State
 
 REFRESH_S = 10
@@ -19,7 +20,7 @@ ENDPOINTS = (
     ("/livez", "whether a restart would mend anything: 503 where it would"),
     ("/metrics", "for Prometheus"),
 )
-SIMULATOR = "SIMULATOR: no key is set, so this is the built-in exchange. No money, no Kraken."
+SIMULATOR = "SIMULATOR: this is the built-in exchange. No money, no Kraken."
 STYLE = """
 :root { color-scheme: light dark; --pass: #1a7f4b; --warn: #9a6700; --fail: #c2322d; --line: #8884; }
 @media (prefers-color-scheme: dark) { :root { --pass: #4cc38a; --warn: #e2b340; --fail: #ff7a70; } }
@@ -59,6 +60,8 @@ def page(state: State) -> str:
 {_figures(state)}
 <h2>Accounts</h2>
 {_accounts(state)}
+<h2>Lanes</h2>
+{_lanes(state)}
 <h2>Endpoints</h2>
 {_table(("path", "what it says"), ((f'<a href="{path}">{path}</a>', escape(told)) for path, told in ENDPOINTS))}
 <p><small>{escape(_looked(state))} This page comes again every {REFRESH_S} s.</small></p>
@@ -102,6 +105,22 @@ def _leases(state: State) -> list[tuple[str, str]]:
 def _accounts(state: State) -> str:
     heads = ("account", "key", "state", "why", "calls", "not accepted", "balance", "in doubt")
     return _table(heads, (_cells(one, state) for one in state.accounts))
+
+
+def _lanes(state: State) -> str:
+    heads = ("lane", "last nonce", "stored", "held by process", "for", "waiting here")
+    return _table(heads, (_lane_cells(lane, state) for lane in state.seen.lanes))
+
+
+def _lane_cells(lane: LaneSeen, state: State) -> tuple[str, ...]:
+    return (
+        escape(lane.name),
+        str(lane.last_nonce),
+        "never" if lane.stored_s is None else f"{lasted(max(0.0, state.now_s - lane.stored_s))} ago",
+        escape(lane.holder),
+        "" if lane.held_ns is None else lasted(age_s(lane.held_ns, state.now_ns)),
+        f"{lane.waiting:,}",
+    )
 
 
 def _cells(one: AccountState, state: State) -> tuple[str, ...]:

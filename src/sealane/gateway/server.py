@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,6 +22,7 @@ from starlette.types import ASGIApp
 from sealane.errors import SettingsError
 from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
+from sealane.gateway.notify import ALIVE, READY, STOPPING, Manager
 from sealane.gateway.service import CALLS_STOP_S, Service
 from sealane.gateway.settings import ServeSettings
 from sealane.gateway.wire import Impatient
@@ -29,7 +32,9 @@ STOP_LIMIT_S = HTTP_STOP_S + CALLS_STOP_S
 KEEP_ALIVE_S = 15
 """An idle connection is kept for so long: longer than most probes' interval."""
 HEAD_BYTES_MAX = 16_384
-BACKLOG = 1_024
+BACKLOG = 32
+"""Connections that the system keeps until they are taken; so many are taken at once."""
+SIMULATED = ("x-sealane-simulator", "true")
 ANY = ("0.0.0.0", "::")  # noqa: S104 - named to be recognised, not to be bound
 
 logger = logging.getLogger("sealane.gateway")
@@ -57,10 +62,20 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is said beside the answers: in a header that the exchange is ``simulated``, to the ``manager`` of services
+    that it begins, ends, and is alive while ``is_well`` says so."""
+
+    simulated: bool = False
+    manager: Manager = field(default_factory=Manager)
+    is_well: Callable[[], bool] = lambda: True
+
+
 class _Server(uvicorn.Server):
     """A server whose signals are its caller's, and that says when it is ready."""
 
-    def __init__(self, app: ASGIApp, ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, ready: Callable[[], None], told: Told) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -71,6 +86,10 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 access_log=False,
+                backlog=BACKLOG,
+                headers=[SIMULATED] if told.simulated else [],
+                callback_notify=self._say_alive if told.manager.alive_every_s else None,
+                timeout_notify=told.manager.alive_every_s,  # type: ignore[arg-type]
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
@@ -78,7 +97,11 @@ class _Server(uvicorn.Server):
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
             )
         )
-        self._ready = ready
+        self._ready, self._told = ready, told
+
+    async def _say_alive(self) -> None:
+        if self._told.is_well():
+            self._told.manager.tell(ALIVE)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -89,17 +112,23 @@ class _Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         self._ready()
+        self._told.manager.tell(READY)
 
     def leave(self) -> None:
         """End soon."""
+        self._told.manager.tell(STOPPING)
         self.should_exit = True
 
 
 async def answer(
-    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], stop: asyncio.Event | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    stop: asyncio.Event | None = None,
+    told: Told | None = None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or ``stop``; signals are heard in the main thread only."""
-    server, loop = _Server(app, ready), asyncio.get_running_loop()
+    server, loop = _Server(app, ready, told or Told()), asyncio.get_running_loop()
     if stop is None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.leave)
@@ -111,10 +140,21 @@ async def answer(
     await task
 
 
-def serve(fleet: Fleet, settings: ServeSettings, *, simulated: bool, ready: Callable[[str], None]) -> None:
-    """Run in the main thread until SIGINT or SIGTERM; ``ready`` is told the URL. Raises SettingsError."""
-    service = Service(fleet, watch_s=settings.watch_s, simulated=simulated)
+def serve(
+    fleet: Fleet,
+    settings: ServeSettings,
+    *,
+    simulation: str,
+    before_asking: Callable[[], None],
+    ready: Callable[[str], None],
+) -> None:
+    """Run in the main thread until SIGINT or SIGTERM; ``ready`` is told the URL. Raises SettingsError.
+
+    ``simulation`` and ``before_asking`` are as for ``Service``.
+    """
+    service = Service(fleet, watch_s=settings.watch_s, simulation=simulation, before_asking=before_asking)
+    told = Told(bool(simulation), Manager.from_env(os.environ), service.is_well)
     with listen(settings.host, settings.port) as listener, service:
         app = make_app(service.state, allowed_hosts=settings.allowed_hosts)
-        asyncio.run(answer(app, listener, lambda: ready(url_of(listener))))
+        asyncio.run(answer(app, listener, lambda: ready(url_of(listener)), told=told))
         logger.info("stopping; calls under way come to their end")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sealane.broker.port import ErrorKind
 from sealane.client.statistics import CounterFigures
 from sealane.store.port import LeaseView
 
@@ -36,11 +37,15 @@ class RoundSeen:
 
 @dataclass(frozen=True)
 class StoreSeen:
-    """The last trial write into the store, and what kind of store it is; ``error`` is "" where it was written."""
+    """The last trial write into the store, and what kind of store it is.
+
+    ``error`` is "" where it was written. ``is_replaced``: its folder is another than the first that was written to.
+    """
 
     kind: str
     error: str
     tried_ns: int
+    is_replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class LaneSeen:
         stored_s: when a nonce was last stored, as Unix time; None before the first.
         issued: nonces by this process. serialized: one call in flight at a time.
         waiting, busy: callers of this process.
+        holder: the process that has the turn, this one included, as far as it can be seen; "" for none.
+        held_ns: since when it has it without any nonce being drawn; None where nobody has it.
         under_way: the write that is on the wire, or that a dead process left, "" for none.
         clock_doubted: the clock leaped and is not followed.
         lease: who drives it, where an engine leases it to hosts.
@@ -67,10 +74,17 @@ class LaneSeen:
     serialized: bool = True
     waiting: int = 0
     busy: bool = False
+    holder: str = ""
+    held_ns: int | None = None
     under_way: str = ""
     clock_doubted: bool = False
     lease: LeaseView | None = None
     error: str = ""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether this process waits for a turn that another one has."""
+        return bool(self.waiting) and not self.busy
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,8 @@ class AccountSeen:
         available, error_count: False from the third error in a row on; errors in a row.
         error: why the last balance was not fresh, "" where it was.
         as_of: of the last balance that is known, as Unix time; None where there never was one.
-        asked_ns: when the watcher last had an answer or an error, None before the first.
+        error_kind: what kind of trouble ``error`` is.
+        asked_ns: when the broker last had an answer or an error, whoever asked; None before the first.
         asking_ns: since when it waits for one, None where it does not.
         took_s: how long the last asking took, with the wait for the lane.
         next_try_s: seconds until the broker's own recovery asks again, None where it does not.
@@ -116,6 +131,7 @@ class AccountSeen:
     available: bool = True
     error_count: int = 0
     error: str = ""
+    error_kind: ErrorKind = ErrorKind.NONE
     as_of: float | None = None
     asked_ns: int | None = None
     asking_ns: int | None = None
@@ -134,11 +150,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Sighting:
-    """All that was seen by now."""
+    """All that was seen by now; ``simulation`` tells why the accounts are simulated, "" where they are real."""
 
     members: tuple[Member, ...]
     watch_s: float
-    simulated: bool
+    simulation: str
     lanes_setting: str
     started_ns: int
     rounds: tuple[RoundSeen, ...] = ()
@@ -146,3 +162,8 @@ class Sighting:
     lanes: tuple[LaneSeen, ...] = ()
     keys: dict[str, KeySeen] = field(default_factory=dict)
     accounts: dict[str, AccountSeen] = field(default_factory=dict)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the exchange is the built-in simulator."""
+        return bool(self.simulation)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sealane.core.nonce import NS_PER_S
-from sealane.gateway.health import Check, Verdict, age_s, judged
+from sealane.gateway.health import Check, Verdict, age_s, is_usable, judged
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, Sighting
 from sealane.gateway.tallies import CALLS, Tally
 from sealane.runtime.clock import Clock
@@ -22,6 +22,11 @@ class AccountState:
     check: Check
     key: KeySeen | None
     broker: AccountSeen | None
+
+    @property
+    def available(self) -> bool | None:
+        """Whether calls with its key can be expected to succeed; None where that was not seen yet."""
+        return None if self.broker is None else is_usable(self.key, self.broker)
 
 
 @dataclass(frozen=True)

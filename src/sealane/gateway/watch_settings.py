@@ -19,5 +19,7 @@ ASKERS_MAX = 8
 """Accounts that are asked at the same time."""
 LANE_AWAITED = ("this host's lease of lane", "was busy for", "is still being handed over")
 """What an account's error says where its call did not have its turn of the lane; nothing was sent then."""
-NOT_DURABLE = "Could not persist"
-"""How the store's errors begin, in whatever an account's error says."""
+AWAITED_S = 10.0
+"""A turn that others have for longer than this is told of; shorter waits are what a lane is for."""
+AWAITED_ROUND_S = 130.0
+"""How far apart a broker's tries may be that waits for its turn: the wait, and the longest pause after it."""

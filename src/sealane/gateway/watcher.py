@@ -6,7 +6,8 @@
 2. Each account is asked by one thread at a time, at most ``ASKERS_MAX`` at once, and not at all while its broker is
    recovering: that asks by itself, in the rhythm that the trouble wants. Once its quarantine was lifted, by whoever
    did that anywhere, it is asked at once.
-3. ``seen()`` waits for nothing: it hands out what the threads left.
+3. What an asker brought is looked at as soon as it is there, not at the next round.
+4. ``seen()`` waits for nothing: it hands out what the threads left.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sealane.core.nonce import NS_PER_S
-from sealane.gateway.fleet import Fleet, Served, standing
+from sealane.gateway.fleet import Fleet, Served, held_since, standing
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.watch_settings import ASKERS_MAX, LOOK_S, STORE_TRIAL_S, WATCH_S
 from sealane.runtime.clock import Clock
@@ -31,7 +32,9 @@ class Round:
 
     def __init__(self, name: str, every_s: float, job: Callable[[], None], clock: Clock) -> None:
         self.name, self.every_s, self._job, self._clock = name, every_s, job, clock
-        self._stop = threading.Event()
+        self._ending = False
+        self._due = threading.Event()
+        self._at_it = threading.Lock()
         self._began_ns: int | None = None
         self._ended_ns: int | None = None
         self._thread = threading.Thread(target=self._go, name=f"sealane-{name}", daemon=True)
@@ -41,12 +44,23 @@ class Round:
         self._thread.start()
 
     def _go(self) -> None:
-        while not self._stop.is_set():
+        while True:
+            self._due.clear()  # before the look at the end, which sets both
+            if self._ending:
+                return
             self.once()
-            self._stop.wait(self.every_s)
+            self._due.wait(self.every_s)
+
+    def soon(self) -> None:
+        """Go round once more without waiting, as soon as the round under way is over."""
+        self._due.set()
 
     def once(self) -> None:
-        """One round, on the caller's thread."""
+        """One round, on the caller's thread; one at a time, so that what was seen first is never put last."""
+        with self._at_it:
+            self._once()
+
+    def _once(self) -> None:
         self._began_ns = self._clock.boot_ns()
         try:
             self._job()
@@ -62,7 +76,8 @@ class Round:
 
     def end(self) -> None:
         """Begin no further round."""
-        self._stop.set()
+        self._ending = True
+        self._due.set()
 
     def join(self, limit_s: float) -> bool:
         """Wait until it has ended; False where that takes longer."""
@@ -73,25 +88,37 @@ class Round:
 
 @dataclass(frozen=True)
 class _Asking:
-    """When an account was last asked, and since when it is being asked."""
+    """Since when an account is being asked, how long that took the last time, and whether there was a first time."""
 
-    asked_ns: int | None = None
+    was_asked: bool = False
     asking_ns: int | None = None
     took_s: float = 0.0
 
 
 class Watcher:
-    """See the rules at the head of this file; ``watch_s`` is how often the accounts are asked."""
+    """See the rules at the head of this file.
 
-    def __init__(self, fleet: Fleet, *, watch_s: float = WATCH_S, simulated: bool = False) -> None:
+    ``watch_s`` is how often the accounts are asked, ``simulation`` why they are simulated ("": they are not), and
+    ``before_asking`` is called once on the thread that then asks for the first time.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        watch_s: float = WATCH_S,
+        simulation: str = "",
+        before_asking: Callable[[], None] = lambda: None,
+    ) -> None:
         self.fleet, self.clock = fleet, fleet.clock
         self._first = Sighting(
             members=tuple(one.member for one in fleet.served),
             watch_s=watch_s,
-            simulated=simulated,
+            simulation=simulation,
             lanes_setting=fleet.settings.lanes,
             started_ns=self.clock.boot_ns(),
         )
+        self._before_asking: Callable[[], None] | None = before_asking
         self._lanes: tuple[LaneSeen, ...] = ()
         self._keys: dict[str, KeySeen] = {}
         self._accounts: dict[str, AccountSeen] = {}
@@ -131,12 +158,7 @@ class Watcher:
     def _with_askings(self, accounts: dict[str, AccountSeen]) -> dict[str, AccountSeen]:
         askings = self._askings
         return {
-            name: replace(
-                account,
-                asked_ns=askings[name].asked_ns,
-                asking_ns=askings[name].asking_ns,
-                took_s=askings[name].took_s,
-            )
+            name: replace(account, asking_ns=askings[name].asking_ns, took_s=askings[name].took_s)
             for name, account in accounts.items()
         }
 
@@ -144,7 +166,8 @@ class Watcher:
 
     def _look(self) -> None:
         now_ns = self.clock.boot_ns()
-        self._lanes = self.fleet.lanes()
+        lanes = {lane.name: lane for lane in self._lanes}
+        self._lanes = tuple(held_since(lane, lanes.get(lane.name)) for lane in self.fleet.lanes())
         before, self._keys = self._keys, self.fleet.keys()
         self._accounts = {one.member.account: standing(one, now_ns) for one in self.fleet.served}
         for one in self.fleet.served:
@@ -155,6 +178,9 @@ class Watcher:
         self._store = self.fleet.try_store()
 
     def _ask_all(self) -> None:
+        first, self._before_asking = self._before_asking, None
+        if first is not None:
+            first()
         for one in self.fleet.served:
             if one.broker.figures().recovery.next_try_in_s is None:
                 self._ask_soon(one)
@@ -172,15 +198,16 @@ class Watcher:
             return True
 
     def _ask(self, one: Served) -> None:
-        before_ns, first = self.clock.boot_ns(), self._askings[one.member.account].asked_ns is None
+        before_ns, first = self.clock.boot_ns(), not self._askings[one.member.account].was_asked
         try:
             if not self._ending:
                 one.broker.connect() if first else one.broker.get_account_balance_detailed()
         finally:
             now_ns = self.clock.boot_ns()
             with self._idle:
-                self._askings[one.member.account] = _Asking(now_ns, None, (now_ns - before_ns) / NS_PER_S)
+                self._askings[one.member.account] = _Asking(True, None, (now_ns - before_ns) / NS_PER_S)
                 self._idle.notify_all()
+            self.rounds[0].soon()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,14 @@
-"""HTTP/1.1 as the server library speaks it, with a limit on how long a client may take to say what it wants."""
+"""HTTP/1.1 as the server library speaks it, with limits.
+
+1. A client has so long to say what it wants, and is hung up on if it takes longer.
+2. There are so many connections at once, well below the descriptors that this process may have. One more puts out the
+   one that has rested longest, so that a probe is answered however many others were left open.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import resource
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -10,23 +16,60 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 REQUEST_LIMIT_S = 10.0
 """From the connection, or from the first byte of a later request, to its last: who takes longer is hung up on."""
 
+CONNECTIONS_MAX, CONNECTIONS_MIN, DESCRIPTORS_SHARE = 256, 16, 4
+"""Connections at once; fewer where a quarter of the descriptors that may be open is fewer."""
+
+
+def connections_max() -> int:
+    """How many there may be at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    share = soft // DESCRIPTORS_SHARE if soft > 0 else CONNECTIONS_MAX
+    return max(CONNECTIONS_MIN, min(CONNECTIONS_MAX, share))
+
 
 class Impatient(H11Protocol):
     """One connection. Between two requests the library's own limit for idle connections holds."""
 
     _limit: asyncio.TimerHandle | None = None
+    _heard_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is due."""
         super().connection_made(transport)
+        self._heard_s = self.loop.time()
         self._expect()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if len(self.connections) <= connections_max():
+            return
+        resting = [one for one in self.connections if isinstance(one, Impatient) and one.is_resting]
+        longest = min(resting, key=lambda one: one._heard_s, default=self)
+        longest.transport.abort()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no answer is being made on it, and it is not hung up on already."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """A part of a request; more bytes do not put its end off."""
+        self._heard_s = self.loop.time()
         self._expect()
         super().data_received(data)
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._expect_nothing()
+
+    def send_400_response(self, msg: str) -> None:
+        """For what is no HTTP; the application never hears of it."""
+        headers = [*self.server_state.default_headers, (b"content-type", b"text/plain"), (b"connection", b"close")]
+        answer: tuple[h11.Event, ...] = (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=msg.encode("ascii")),
+            h11.EndOfMessage(),
+        )
+        self.transport.write(b"".join(self.conn.send(part) or b"" for part in answer))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """What came of the next request meanwhile begins it."""

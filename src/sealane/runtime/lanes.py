@@ -90,7 +90,7 @@ class Lane:
         return nonce
 
     def announce(self) -> int:
-        """Say in the log where the lane's nonces go on from; returns that number, 0 for none."""
+        """Say in the log where the lane's nonces go on from; returns that number, the clock's where none was kept."""
         floor, now = self.store.raise_floor(0), self.clock.wall_ns() // self._unit_ns
         self._announced = True
         if floor:
@@ -99,7 +99,7 @@ class Lane:
             logger.info("Loaded persisted nonce: %d, using: %d%s", floor, max(floor + 1, now), origin)
         else:
             logger.info("No persisted nonce found, initializing with current time: %d", now)
-        return floor
+        return floor or now
 
     def _reserve(self) -> None:
         try:
@@ -312,6 +312,10 @@ class Lane:
         return f"<Lane {self.name} {state}, {self.waiting} waiting, {self.issued} issued>"
 
 
+class LaneBusy(Unavailable):
+    """The turn did not come within its limit."""
+
+
 class Forkable(Protocol):
     """What has to be made anew in a forked child."""
 
@@ -368,9 +372,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def busy(lane: Lane, limit_s: float) -> Unavailable:
+def busy(lane: Lane, limit_s: float) -> LaneBusy:
     """The error for a turn that did not come within its limit, with what is known of who has it."""
     turn = lane.store.view(lane.clock.wall_ns(), asking=False).turn or {}  # it may be told on an event loop
     method = f"; {turn['method']} (nonce {turn['nonce']}) is under way" if turn.get("method") else ""
     here = f"{lane.waiting} wait in this process" + (", which holds it" if lane.held else "")
-    return Unavailable(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")
+    return LaneBusy(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")

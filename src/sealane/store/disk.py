@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sealane.errors import SettingsError
+from sealane.store.lock_holders import LockHeld
 
 try:
     import fcntl
@@ -38,7 +39,7 @@ def lock_briefly(disk: Disk, fd: int) -> None:
             return
         if tried >= LOCK_SPINS:
             disk.pause(LOCK_PAUSE_S)
-    raise OSError(f"another process has held its lock for {LOCK_WAIT_S:.0f} s: is one stopped (SIGSTOP)?")
+    raise LockHeld(f"another process has held its lock for {LOCK_WAIT_S:.0f} s, as one that was stopped (SIGSTOP) does")
 
 
 def write_all(disk: Disk, fd: int, content: bytes, offset: int = 0) -> None:

@@ -30,6 +30,8 @@ from typing import TypeVar
 from sealane.errors import NotDurable
 from sealane.store.disk import Disk, lock_briefly, write_all
 from sealane.store.intents import SETTLED_KEPT, Intent, Intents, intent_in, intent_of
+from sealane.store.lock_holders import LockHeld, told_remedy
+from sealane.store.nonce_file import MEND_FOLDER
 from sealane.store.owner_file import OwnerFile
 
 LINES_FACTOR = 4
@@ -116,7 +118,7 @@ class IntentFile:
     def _not_durable(self, error: OSError) -> NotDurable:
         trouble = NotDurable(
             f"Could not keep the record of an order: {self.path}: {error.strerror or error}. "
-            f"Make the folder exist, writable and with free space, or name another in DATA_DIR"
+            f"{told_remedy(self.path) if isinstance(error, LockHeld) else MEND_FOLDER}"
         )
         logger.error("%s", trouble)
         return trouble

@@ -21,6 +21,7 @@ from sealane.core.nonce import MAX_NONCE, NONCE_BYTES, ClockGuard, next_nonce, p
 from sealane.errors import NotDurable, SettingsError
 from sealane.store.disk import LOCK_NOW, UNLOCK, Disk, lock_briefly
 from sealane.store.floors import Floors
+from sealane.store.lock_holders import LockHeld, told_remedy
 from sealane.store.mark import Era, extend_mark, load_mark
 from sealane.store.slots import SLOT_BYTES
 
@@ -28,14 +29,16 @@ RECHECK_NS = 50_000_000
 """How often a draw looks whether the file was removed or replaced."""
 
 T = TypeVar("T")
+MEND_FOLDER = "Make the folder exist, writable and with free space, or name another in DATA_DIR"
+
 logger = logging.getLogger("sealane.store")
 
 
 def not_durable(error: OSError, path: Path) -> NotDurable:
     """The error for a file that could not be kept or read, with the remedy; it is logged as well."""
+    remedy = told_remedy(path) if isinstance(error, LockHeld) else MEND_FOLDER
     trouble = NotDurable(
-        f"Could not persist nonce to disk: {path}: {error.strerror or error}. Nothing was issued or sent. "
-        f"Make the folder exist, writable and with free space, or name another in DATA_DIR"
+        f"Could not persist nonce to disk: {path}: {error.strerror or error}. Nothing was issued or sent. {remedy}"
     )
     logger.error("%s", trouble)
     return trouble

@@ -26,16 +26,21 @@ def log_to(stream: TextIO | None, environ: Mapping[str, str], *, unset: str = "o
 
     ``unset`` is the form without ``SEALANE_LOG``. Called again it replaces what it did before. Raises SettingsError.
     """
-    form = _one_of("SEALANE_LOG", environ.get("SEALANE_LOG", "").strip().lower() or unset, FORMS)
-    level = _one_of("SEALANE_LOG_LEVEL", environ.get("SEALANE_LOG_LEVEL", "").strip().upper() or "INFO", LEVELS)
+    form, level = log_settings(environ, unset=unset)
     logger = logging.getLogger("sealane")
     for handler in [handler for handler in logger.handlers if isinstance(handler, _Handler)]:
         logger.removeHandler(handler)
     if form != "off":
-        handler = _Handler(stream or sys.stderr)
+        handler = _Handler(stream)
         handler.setFormatter(JsonLines() if form == "json" else TextLines())
         logger.addHandler(handler)
         logger.setLevel(level)
+
+
+def log_settings(environ: Mapping[str, str], *, unset: str = "off") -> tuple[str, str]:
+    """The form and the least level of the log; raises SettingsError that names the variable."""
+    form = _one_of("SEALANE_LOG", environ.get("SEALANE_LOG", "").strip().lower() or unset, FORMS)
+    return form, _one_of("SEALANE_LOG_LEVEL", environ.get("SEALANE_LOG_LEVEL", "").strip().upper() or "INFO", LEVELS)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -45,7 +50,16 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that it is known again."""
+    """Ours, so that it is known again. Without a stream of its own it writes to what stderr is at the moment."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._own = stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where the next line goes."""
+        return self._own or sys.stderr
 
 
 class TextLines(logging.Formatter):

@@ -66,7 +66,7 @@ _LINES: dict[type, Callable[[Any], Line | None]] = {
     events.NonceWindowOpen: _of_window,
     events.NonceRefused: _lines(
         logging.WARNING,
-        "Kraken API error: EAPI:Invalid nonce for %s (nonce %d); next: %s",
+        "❌ Kraken API error: EAPI:Invalid nonce for %s (nonce %d); next: %s",
         "account",
         "nonce",
         "answer",

@@ -2,8 +2,8 @@
 
 ``gates`` judges, ``rounds`` walks an account through the gates, ``runner`` does so on a clock for every account. A
 ``Strategy`` sees a ``MarketView`` and an ``AccountView`` (``views``) and answers with ``Signal`` (``strategy``);
-``executor`` places what ``limits`` let through. ``market`` looks, ``preflight`` makes the order that is checked only,
-``example`` is one strategy.
+``executor`` places what ``limits`` let through, out of the ``capital`` that is free. ``market`` looks, ``preflight``
+makes the order that is checked only, ``example`` is one strategy.
 """
 
 from sealane.trading.executor import End, Execution, Executor

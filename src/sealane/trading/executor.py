@@ -4,13 +4,14 @@
 2. Unless it is live, an order is sent with ``validate``: Kraken checks it and places nothing.
 3. An order in doubt, and trouble that is not about one order (no answer, a quarantined key), stops the signals behind.
 4. A stop asked for meanwhile lets the order in flight end; no further one starts.
+5. A buy that was placed, or may have been, is no longer capital for those behind it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 from sealane.broker import Broker
 from sealane.core.order import VALIDATED, NotPlaced, Placed
 from sealane.errors import InDoubt, Refused, SealaneError, SettingsError
-from sealane.trading.limits import HardLimits, why_blocked
+from sealane.trading.limits import HardLimits, why_blocked, worth_in
+from sealane.trading.passage import Passage
 from sealane.trading.strategy import Signal
 from sealane.trading.views import MarketView
 
@@ -65,6 +67,7 @@ class Executor:
         live: orders are placed; False has Kraken check them only.
         now_ns: the wall clock.
         stopping: asked before each signal; True starts no further one.
+        passage: through which each order goes; once it is shut none starts.
     """
 
     broker: Broker
@@ -72,9 +75,13 @@ class Executor:
     live: bool
     now_ns: Callable[[], int]
     stopping: Callable[[], bool] = lambda: False
+    passage: Passage = field(default_factory=Passage)
 
-    def execute(self, signals: Sequence[Signal], market: MarketView, capital_usd: Decimal) -> tuple[Execution, ...]:
-        """The end of each signal, in their order; never raises for what became of an order."""
+    def execute(self, signals: Sequence[Signal], market: MarketView, free: Decimal) -> tuple[Execution, ...]:
+        """The end of each signal, in their order; never raises for what became of an order.
+
+        ``free`` is what the account can spend before the first, in dollars.
+        """
         ends: list[Execution] = []
         for signal in signals:
             before = next((end for end in ends if end.stops), None)
@@ -83,17 +90,21 @@ class Executor:
             elif self.stopping():
                 ends.append(Execution(signal, End.NOT_REACHED, "stopping"))
             else:
-                ends.append(self._one(signal, market, capital_usd))
+                ends.append(self._one(signal, market, free))
+                free -= _spent(ends[-1], market)
         return tuple(ends)
 
-    def _one(self, signal: Signal, market: MarketView, capital_usd: Decimal) -> Execution:
-        blocked = why_blocked(signal, self.limits, market, capital_usd, self.now_ns())
+    def _one(self, signal: Signal, market: MarketView, free: Decimal) -> Execution:
+        blocked = why_blocked(signal, self.limits, market, free, self.now_ns())
         if blocked:
             return Execution(signal, End.BLOCKED, blocked)
-        try:
-            end = self._placed(signal, market.named(signal.pair))
-        except Exception as error:  # whatever the broker raised: a signal has an end all the same
-            return _raised(signal, error, live=self.live)
+        with self.passage.order() as may_go:
+            if not may_go:
+                return Execution(signal, End.NOT_REACHED, "stopping")
+            try:
+                end = self._placed(signal, market.named(signal.pair))
+            except Exception as error:  # whatever the broker raised: a signal has an end all the same
+                return _raised(signal, error, live=self.live)
         return _ended(signal, end, live=self.live)
 
     def _placed(self, signal: Signal, pair: str) -> Any:
@@ -106,6 +117,13 @@ class Executor:
             validate=not self.live,
             **price,
         )
+
+
+def _spent(done: Execution, market: MarketView) -> Decimal:
+    """What a signal took of the capital, or may have taken. A sale's proceeds count when Kraken shows them."""
+    if done.signal.side == "buy" and done.end in (End.PLACED, End.IN_DOUBT):
+        return worth_in(market, done.signal)
+    return Decimal(0)
 
 
 def _ended(signal: Signal, end: object, *, live: bool) -> Execution:

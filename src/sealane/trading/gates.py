@@ -66,20 +66,22 @@ class Health:
 Step = Callable[[], GateResult]
 
 
-def walk(steps: Sequence[Step], account: str = "") -> tuple[GateResult, ...]:
-    """Take an account's steps through the gates until one fails; the five results, in order.
+def walk(
+    steps: Sequence[Step], account: str = "", stopping: Callable[[], bool] = lambda: False
+) -> tuple[GateResult, ...]:
+    """Take an account's steps through the gates until one fails, or until it is to stop; the five results, in order.
 
     A step that raises is a gate that fails: what it needed could not be had. It is logged, with its trace where it is
     none of Sealane's errors.
     """
     results: list[GateResult] = []
-    failed = 0
+    left = ""
     for number, step in enumerate(steps, start=1):
-        if failed:
-            results.append(not_reached(number, f"gate {failed} failed"))
-            continue
-        results.append(_taken(number, step, account))
-        failed = number if not results[-1].passed else 0
+        if not left and stopping():
+            left = "stopping"
+        results.append(not_reached(number, left) if left else _taken(number, step, account))
+        if results[-1].passed is False:
+            left = f"gate {number} failed"
     return tuple(results)
 
 
@@ -127,12 +129,12 @@ def health_gate(health: Health) -> GateResult:
     return _judged(HEALTH, trouble, "broker available, key in order, exchange online", vars(health))
 
 
-def capital_gate(total: Decimal, amounts: Mapping[str, Decimal], limits: HardLimits) -> GateResult:
-    """Gate 3: there is enough to trade with. Below the least capital an account may still sell what it holds."""
+def capital_gate(free: Decimal, amounts: Mapping[str, Decimal], limits: HardLimits) -> GateResult:
+    """Gate 3: enough is free to trade with. Below the least capital an account may still sell what it holds."""
     held, least = holdings(amounts), limits.min_capital_usd
-    inputs = {"total": total, "min_capital_usd": least, "holdings": held, "buys_off": limits.buys_off}
-    said = f"{plain(total)} USD, at least {plain(least)} USD is wanted"
-    if total >= least:
+    inputs = {"free": free, "min_capital_usd": least, "holdings": held, "buys_off": limits.buys_off}
+    said = f"{plain(free)} USD free, at least {plain(least)} USD is wanted"
+    if free >= least:
         return _judged(CAPITAL, "", said + (", HARD_BUY_OFF blocks buys" if limits.buys_off else ""), inputs)
     if held:
         return _judged(CAPITAL, "", f"{said}: buys are blocked, {', '.join(held)} can be sold", inputs)

@@ -3,6 +3,7 @@
 1. With nothing set, no order is worth more than ``MAX_ORDER_USD``, and no pair is allowed.
 2. What cannot be valued in dollars is kept back, not guessed: an unknown or old price, a pair in another currency.
 3. ``HARD_BUY_OFF`` and too little capital keep buys back and leave sells possible: who is in a coin can always get out.
+4. No buy takes the free capital below the least, whatever was bought before it in the round. Fees come on top.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
+from sealane.client.settings import buys_are_off
 from sealane.errors import SettingsError
 from sealane.trading.strategy import Signal
 from sealane.trading.views import MarketView, Quote, compact, plain
@@ -20,7 +22,6 @@ MAX_ORDER_USD = Decimal(10)
 MIN_CAPITAL_USD = Decimal(10)
 QUOTE_AGE_MAX_S = 30.0
 """An order is not valued by prices that are older."""
-_SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
 D = TypeVar("D")
 
@@ -32,8 +33,7 @@ class HardLimits:
     Attributes:
         max_order_usd: the largest order (``SEALANE_MAX_ORDER_USD``); None is ``MAX_ORDER_USD``, and not enough for a
             live run.
-        min_capital_usd: the least capital, USD and USDT together, with which anything is bought
-            (``SEALANE_MIN_CAPITAL_USD``).
+        min_capital_usd: what stays free of USD and USDT together, whatever is bought (``SEALANE_MIN_CAPITAL_USD``).
         allowed_pairs: the only pairs that are traded (``SEALANE_ALLOWED_PAIRS``); none where it is empty.
         buys_off: nothing is bought (``HARD_BUY_OFF``).
     """
@@ -59,7 +59,7 @@ class HardLimits:
             max_order_usd=_dollars(found, "SEALANE_MAX_ORDER_USD", None),
             min_capital_usd=_dollars(found, "SEALANE_MIN_CAPITAL_USD", MIN_CAPITAL_USD),
             allowed_pairs=_pairs(found.get("SEALANE_ALLOWED_PAIRS", "").replace(",", " ").split()),
-            buys_off=_switch("HARD_BUY_OFF", found.get("HARD_BUY_OFF", "0")),
+            buys_off=buys_are_off(environ),
         )
 
     @property
@@ -85,15 +85,25 @@ class HardLimits:
             raise SettingsError(f"a live run needs its limits said: set {' and '.join(missing)}")
 
 
-def why_blocked(signal: Signal, limits: HardLimits, market: MarketView, capital_usd: Decimal, now_ns: int) -> str:
-    """Why an order is kept back, "" where it is not."""
+def why_blocked(signal: Signal, limits: HardLimits, market: MarketView, free: Decimal, now_ns: int) -> str:
+    """Why an order is kept back, "" where it is not; ``free`` is what can be spent now, in dollars."""
     if signal.side == "buy" and limits.buys_off:
         return "HARD_BUY_OFF blocks buys"
     if market.named(signal.pair) not in {market.named(allowed) for allowed in limits.allowed_pairs}:
         return f"{signal.pair} is not among the allowed pairs: {', '.join(limits.allowed_pairs) or 'none'}"
-    if signal.side == "buy" and capital_usd < limits.min_capital_usd:
-        return f"capital of {plain(capital_usd)} USD is below the least of {plain(limits.min_capital_usd)} USD"
-    return _why_too_large(signal, limits, market, now_ns)
+    too_large = _why_too_large(signal, limits, market, now_ns)
+    return too_large or _why_too_little_is_left(signal, limits, market, free)
+
+
+def _why_too_little_is_left(signal: Signal, limits: HardLimits, market: MarketView, free: Decimal) -> str:
+    """Why a buy whose worth is known takes too much of what is free, "" where it does not."""
+    least = limits.min_capital_usd
+    if signal.side != "buy" or free - worth_in(market, signal) >= least:
+        return ""
+    if free < least:
+        return f"capital of {plain(free)} USD is below the least of {plain(least)} USD"
+    left = free - worth_in(market, signal)
+    return f"of {plain(free)} USD it would leave {left:.2f} USD, which is below the least of {plain(least)} USD"
 
 
 def _why_too_large(signal: Signal, limits: HardLimits, market: MarketView, now_ns: int) -> str:
@@ -127,6 +137,11 @@ def worth_usd(signal: Signal, quote: Quote) -> Decimal:
     return signal.volume * price
 
 
+def worth_in(market: MarketView, signal: Signal) -> Decimal:
+    """``worth_usd`` of an order whose pair has a price there; raises KeyError for another."""
+    return worth_usd(signal, market.quotes[market.named(signal.pair)])
+
+
 def _dollars(found: Mapping[str, str], name: str, default: D) -> Decimal | D:
     if name not in found:
         return default
@@ -150,9 +165,3 @@ def _pairs(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _plain(name: str) -> bool:
     return name.replace(".", "").isalnum()
-
-
-def _switch(name: str, text: str) -> bool:
-    if text.lower() not in _SWITCH:
-        raise SettingsError(f"{name} is {text!r}: give 1 (true, on) or 0 (false, off)")
-    return _SWITCH[text.lower()]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from sealane.errors import SettingsError
-from sealane.trading.limits import HardLimits
+from sealane.trading.limits import HardLimits, worth_in
 from sealane.trading.rounds import Decide
 from sealane.trading.strategy import Signal
 from sealane.trading.views import AccountView, MarketView, PairRules, Quote
@@ -21,14 +21,17 @@ def probe(limits: HardLimits) -> Decide:
     def decide(market: MarketView, account: AccountView) -> Sequence[Signal]:
         if not market.quotes:
             raise SettingsError("there is no pair to check an order of")
-        sells = limits.buys_off or account.total < limits.min_capital_usd
+        pair = min(market.quotes, key=lambda pair: not market.rules[pair].in_usd)
+        buy = smallest("buy", market.rules[pair], market.quotes[pair])
+        if not limits.buys_off and account.free - worth_in(market, buy) >= limits.min_capital_usd:
+            return [buy]
 
         def rank(pair: str) -> tuple[bool, bool]:
             rules = market.rules[pair]
-            return not rules.in_usd, sells and not account.amounts.get(rules.base)
+            return not rules.in_usd, not account.amounts.get(rules.base)
 
         pair = min(market.quotes, key=rank)
-        return [smallest("sell" if sells else "buy", market.rules[pair], market.quotes[pair])]
+        return [smallest("sell", market.rules[pair], market.quotes[pair])]
 
     return decide
 

@@ -6,9 +6,10 @@ What differs between the two is who decides on the signals, and whether orders a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from sealane.trading.capital import free_usd
 from sealane.trading.executor import Execution, Executor
 from sealane.trading.gates import (
     EXECUTION,
@@ -24,6 +25,7 @@ from sealane.trading.gates import (
 )
 from sealane.trading.limits import HardLimits
 from sealane.trading.market import Scan
+from sealane.trading.passage import Passage
 from sealane.trading.seats import Seat
 from sealane.trading.strategy import Signal
 from sealane.trading.views import AccountView, MarketView
@@ -33,12 +35,13 @@ Decide = Callable[[MarketView, AccountView], Sequence[Signal]]
 
 @dataclass(frozen=True)
 class Rules:
-    """How a round is made: the hard limits, whether orders are placed, the wall clock, and when to stop."""
+    """How a round is made: limits, whether orders are placed, the wall clock, when to stop, what orders go through."""
 
     limits: HardLimits
     live: bool
     now_ns: Callable[[], int]
     stopping: Callable[[], bool] = lambda: False
+    passage: Passage = field(default_factory=Passage)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class AccountRound:
 def account_round(seat: Seat, seen: Scan, rules: Rules, decide: Decide) -> AccountRound:
     """Walk an account through the gates; never raises for what a broker or a strategy did."""
     steps = _Steps(seat, seen, rules, decide)
-    gates = walk([steps.balance, steps.health, steps.capital, steps.market, steps.execution], seat.account)
+    gates = walk(
+        [steps.balance, steps.health, steps.capital, steps.market, steps.execution], seat.account, rules.stopping
+    )
     return AccountRound(seat.account, gates, steps.executions)
 
 
@@ -72,14 +77,15 @@ class _Steps:
 
     def __init__(self, seat: Seat, seen: Scan, rules: Rules, decide: Decide) -> None:
         self._seat, self._seen, self._rules, self._decide = seat, seen, rules, decide
-        self._view = AccountView(seat.account, Decimal(0), Decimal(0), Decimal(0), {})
+        self._view = AccountView(seat.account, Decimal(0), Decimal(0), Decimal(0), {}, Decimal(0))
         self.executions: tuple[Execution, ...] = ()
 
     def balance(self) -> GateResult:
         found = self._seat.broker.get_account_balance_detailed()
         if found["total"] is not None:
             usd, usdt = found["usd"] or Decimal(0), found["usdt"] or Decimal(0)
-            self._view = AccountView(self._seat.account, usd, usdt, found["total"], found["amounts"])
+            total, amounts = found["total"], found["amounts"] or {}
+            self._view = AccountView(self._seat.account, usd, usdt, total, amounts, free=Decimal(0))
         return balance_gate(found)
 
     def health(self) -> GateResult:
@@ -96,7 +102,8 @@ class _Steps:
         )
 
     def capital(self) -> GateResult:
-        return capital_gate(self._view.total, self._view.amounts, self._rules.limits)
+        self._view = replace(self._view, free=free_usd(self._seat.client, self._view.total))
+        return capital_gate(self._view.free, self._view.amounts, self._rules.limits)
 
     def market(self) -> GateResult:
         return market_gate(self._seen, self._rules.limits, self._rules.now_ns())
@@ -105,11 +112,11 @@ class _Steps:
         rules, market = self._rules, self._seen.market
         if market is None:  # the gate before has seen to it
             raise LookupError("no market was seen")
+        signals = self._decide(market, self._view)
         if rules.stopping():
             return not_reached(EXECUTION, "stopping")
-        signals = self._decide(market, self._view)
-        executor = Executor(self._seat.broker, rules.limits, rules.live, rules.now_ns, rules.stopping)
-        self.executions = executor.execute(signals, market, self._view.total)
+        executor = Executor(self._seat.broker, rules.limits, rules.live, rules.now_ns, rules.stopping, rules.passage)
+        self.executions = executor.execute(signals, market, self._view.free)
         return execution_gate(self.executions)
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 
-from sealane.broker.kraken_assets import USD, is_cash
+from sealane.broker.kraken_assets import USD, USDT, is_cash, symbol
 from sealane.core.nonce import NS_PER_S
 
 _SPELLINGS = (("BTC", "XBT"), ("DOGE", "XDG"))
+_HALF_A_KEY = 4
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ class AccountView:
 
     Attributes:
         account: ``"MASTER"`` or the user's name.
-        usd, usdt, total: dollars; ``total`` is the sum, the account's capital.
+        usd, usdt, total: dollars; ``total`` is the sum, holds on open orders included.
         amounts: every asset by Kraken's name, such as ``{"XXBT": Decimal("0.5")}``; holds on open orders included.
+        free: the dollars that can be spent now (``capital.py``): the account's capital.
     """
 
     account: str
@@ -100,6 +102,7 @@ class AccountView:
     usdt: Decimal
     total: Decimal
     amounts: Mapping[str, Decimal]
+    free: Decimal
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "amounts", MappingProxyType(dict(self.amounts)))
@@ -116,14 +119,28 @@ def holdings(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
 
 
 def compact(pair: str) -> str:
-    """A pair as Kraken writes its altnames: ``btc/usd`` is ``XBTUSD``; within a name (``WBTCUSD``) nothing changes."""
+    """A pair as Kraken writes its altnames: ``btc/usd`` and ``XXBTZUSD`` are ``XBTUSD``.
+
+    Within a name (``WBTCUSD``) nothing changes.
+    """
     name = pair.strip().upper().replace("/", "")
+    base, quote = _of_key(name[:_HALF_A_KEY]), _of_key(name[_HALF_A_KEY:])
+    if base and quote:
+        return base + quote
     for other, own in _SPELLINGS:
         if name.startswith(other):
             name = own + name.removeprefix(other)
         if name.endswith(other):
             name = name.removesuffix(other) + own
     return name
+
+
+def _of_key(half: str) -> str:
+    """Half of a pair's old key as its altname has it: ``XXBT`` is ``XBT``; "" where it is none."""
+    if half in USDT:
+        return half
+    is_old = len(half) == _HALF_A_KEY and "." not in half and symbol(half) != half
+    return half[1:] if is_old else ""
 
 
 def plain(amount: Decimal) -> str:
