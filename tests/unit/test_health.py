@@ -248,7 +248,7 @@ def test_an_account_that_cannot_store_its_nonces_is_the_store_s_fault():
 OURS = LeaseView("redis://db:6379/0", "me", "web-1", "me", "web-1", True, 7, int(NOW_S) * NS, waiters=("you",))
 THEIRS = replace(OURS, holder="you", holder_hostname="web-2", is_ours=False, waiters=("me",))
 FREE = replace(OURS, holder="", holder_hostname="", is_ours=False)
-BUSY = "Unavailable: lane kraken_global_nonce was busy for 60 s: 1 wait in this process. Nothing was sent"
+HELD_UP = "Unavailable: lane kraken_global_nonce was busy for 60 s: 1 wait in this process. Nothing was sent"
 LOST = "this host's lease of lane kraken_global_nonce (epoch 7) is over; nothing was sent"
 DOWN = {"available": False, "error_count": 4, "as_of": None}
 
@@ -266,16 +266,16 @@ def leased(lease, **account):
         (FREE, {}, "pass", ""),
         (THEIRS, {}, "warn", "standby: lane global is held by host (web-2 you) since 2027-01-15T08:00:00Z, epoch 7"),
         (THEIRS, {"as_of": None, "asked_ns": None}, "warn", "in need of a look: MASTER, anna"),
-        (THEIRS, DOWN | {"error": BUSY}, "warn", "in need of a look: MASTER, anna"),
+        (THEIRS, DOWN | {"error": HELD_UP}, "warn", "in need of a look: MASTER, anna"),
         (THEIRS, DOWN | {"error": LOST}, "warn", "standby"),
-        (FREE, DOWN | {"error": BUSY}, "warn", "in need of a look"),
-        (OURS, DOWN | {"error": BUSY}, "fail", "no account is usable"),
+        (FREE, DOWN | {"error": HELD_UP}, "warn", "in need of a look"),
+        (OURS, DOWN | {"error": HELD_UP}, "fail", "no account is usable"),
         (THEIRS, DOWN | {"error": "EAPI:Invalid key"}, "fail", "no account is usable"),
         (replace(FREE, quiet=True), {}, "warn", "granted to nobody"),
         (replace(OURS, quiet=True), {}, "pass", ""),
         (replace(FREE, error="no route"), {}, "fail", "so no call can be made: no route"),
         (replace(OURS, error="no route"), {}, "fail", "calls go on to the end of this host's lease"),
-        (replace(FREE, error="no route"), DOWN | {"error": BUSY}, "fail", "no account is usable"),
+        (replace(FREE, error="no route"), DOWN | {"error": HELD_UP}, "fail", "no account is usable"),
     ],
 )
 def test_a_standby_warns_and_an_engine_that_is_gone_fails(lease, account, status, said):

@@ -256,7 +256,7 @@ def _awaits_turn(account: AccountSeen, lane: LaneSeen | None, now_ns: int) -> bo
     """Whether all that is wrong is that others have the lane; a short wait of one that fares well is no trouble."""
     lease = lane.lease if lane is not None else None
     if lease is not None and not lease.error and not lease.is_ours:  # another host's, or about to be let go
-        return not account.error or any(sign in account.error for sign in LANE_AWAITED)
+        return any(sign in account.error for sign in LANE_AWAITED) if account.error else account.as_of is None
     if account.error_count:
         return account.error_kind is ErrorKind.LANE_BUSY
     if lane is None or not lane.is_awaited or account.asking_ns is None:
