@@ -46,7 +46,7 @@ class Unavailable(SealaneError):
 
 
 class LaneBusy(Unavailable):
-    """The lane's turn did not come within its limit; nothing was sent. Caught as Unavailable wherever it is no matter."""
+    """The lane's turn did not come within its limit; nothing was sent. Where it does not matter, catch Unavailable."""
 
 
 class InDoubt(SealaneError):
