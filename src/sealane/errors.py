@@ -4,6 +4,7 @@
     ├── SettingsError   a setting or an argument is wrong: mend it, nothing was sent
     ├── Refused         Kraken said no: the request was not executed
     ├── Unavailable     no answer to be had now: nothing was executed, try later
+    │   └── LaneBusy    the lane's turn did not come within its limit
     ├── InDoubt         a write left and its end is unknown: look before you repeat it
     ├── Fenced          another holder has the lane: nothing was sent
     ├── Quarantined     this key is stopped until a person acts: nothing was sent
@@ -42,6 +43,10 @@ class Refused(SealaneError):
 
 class Unavailable(SealaneError):
     """Kraken, or the lane to it, could not be had within the limit; nothing was executed."""
+
+
+class LaneBusy(Unavailable):
+    """The lane's turn did not come within its limit; nothing was sent. Where it does not matter, catch Unavailable."""
 
 
 class InDoubt(SealaneError):

@@ -118,7 +118,7 @@ def test_a_holder_that_is_stopped_on_the_wire(kraken: Simulator, holder: Worker,
     holder.pause()
     for account, method in (("user1", "Balance"), ("MASTER", "AddOrder"), ("MASTER", "Balance")):
         answer = other.order("call", account=account, method=method, params=ORDER if method == "AddOrder" else {})
-        assert answer["error"] == "Unavailable"
+        assert answer["error"] == "LaneBusy"
         assert f"lane {GLOBAL_LANE} was busy for {HASTY_S:g} s" in answer["text"]
         assert "AddOrder" in answer["text"], "it should say what is under way"
     assert len(arrivals(kraken)) == 1
@@ -143,7 +143,7 @@ def test_stopped_at_every_step_of_a_turn(kraken: Simulator, holder: Worker, othe
         holds = "Enter done" in stopped["steps"] and "Leave" not in stopped["steps"]
         assert "error" in answer or not holds, stopped
         if "error" in answer:
-            assert (answer["error"], GLOBAL_LANE in answer["text"]) == ("Unavailable", True)
+            assert (answer["error"], GLOBAL_LANE in answer["text"]) == ("LaneBusy", True)
             assert ("user1", "Balance") not in arrivals(kraken)
         holder.resume()
         assert "result" in holder.order("go on"), stopped

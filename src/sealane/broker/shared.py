@@ -21,9 +21,9 @@ from weakref import WeakMethod, WeakSet, WeakValueDictionary
 from sealane.broker.port import ERRORS_MAX, ErrorKind
 from sealane.broker.recovery import Attempt, Recovery, RecoveryFigures
 from sealane.broker.standing import Holdings, Standing
-from sealane.errors import NotDurable, Quarantined, Refused, SealaneError, SettingsError
+from sealane.errors import LaneBusy, NotDurable, Quarantined, Refused, SealaneError, SettingsError
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
-from sealane.runtime.lanes import LaneBusy, rebuilt_after_fork
+from sealane.runtime.lanes import rebuilt_after_fork
 
 FETCH_WAIT_S = 90.0
 """How long a caller waits for a fetch that another began, before it makes its own: a turn's wait and an answer's."""

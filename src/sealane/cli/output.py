@@ -76,7 +76,8 @@ def told_errors(as_json: bool) -> Iterator[None]:
         yield
     except SealaneError as error:
         if as_json:
-            document = {"kind": type(error).__name__, "message": str(error)}
+            kind = next(kind.__name__ for kind in EXIT_CODES if isinstance(error, kind))
+            document = {"kind": kind, "message": str(error)}
             if isinstance(error, Refused):
                 document["errors"] = list(error.errors)  # type: ignore[assignment]
             if isinstance(error, InDoubt) and error.client_order_id:

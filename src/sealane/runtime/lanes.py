@@ -24,7 +24,7 @@ from typing import Protocol
 
 from sealane.core.lane import Ticket, Turns
 from sealane.core.nonce import NS_PER_S
-from sealane.errors import Unavailable
+from sealane.errors import LaneBusy
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.waiters import GUARDS, TIDIERS, WAITERS
 from sealane.store.port import LaneStore, LaneView, Store
@@ -310,10 +310,6 @@ class Lane:
     def __repr__(self) -> str:
         state = "held" if self.held else "free"
         return f"<Lane {self.name} {state}, {self.waiting} waiting, {self.issued} issued>"
-
-
-class LaneBusy(Unavailable):
-    """The turn did not come within its limit."""
 
 
 class Forkable(Protocol):
