@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import secrets
 import signal
 import sys
@@ -31,7 +32,7 @@ import redis_server
 LEASE_MS = 600
 BEAT_SPAN_MS = 900
 NS_PER_MS = 1_000_000
-SETTLED_S = 30.0
+SETTLED_S, GONE_S = 30.0, 10.0
 NO_ORDER = ("NotPlaced", "NotDurable", "Unavailable", "Fenced", "read")
 """How an order ends that must not stand in the book."""
 TOLD = ("Placed", *NO_ORDER)
@@ -46,11 +47,25 @@ class Running:
     server: Any
 
     def kill(self) -> None:
+        """All of its processes; returns when none of them is there any more, nor their memory in use."""
         self.server.signal(signal.SIGSTOP)  # so that nobody is born while the others are killed
+        family = self.server.family() if hasattr(self.server, "family") else []
         self.server.kill()
+        end, pause = time.monotonic() + GONE_S, threading.Event()
+        while any(map(_is_there, family)):
+            assert time.monotonic() < end, family
+            pause.wait(0.01)
 
     def start(self) -> None:
         self.server.start()
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
