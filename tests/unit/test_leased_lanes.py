@@ -1,5 +1,6 @@
 """Two hosts' lanes over an engine in memory, step by step: hand-overs, a lease that is lost, keys that are fenced."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sealane.core import lease
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.nonce import next_nonce
 from sealane.errors import Fenced, NotDurable, Unavailable
+from sealane.store import hosted
 from sealane.store.file import FileStore
 from sealane.store.host import Host
 from sealane.store.hosted import HostedLane
@@ -244,3 +246,49 @@ def test_a_key_whose_state_the_engine_did_not_hear_keeps_it(scene):
     sibling._lease.write(Hold())
     enter(sibling)
     assert sibling.read_key("K1")["jumps_ns"] == [1, 2]
+
+
+class Deaf(SteppedEngine):
+    """Waking fails ever so often while another has the lane; asking works."""
+
+    cuts = 0
+
+    def await_turn(self, lane, host, limit_s):
+        self.cuts += 1
+        self.clock.advance(limit_s)
+        raise Unavailable("cut")
+
+
+def test_who_waits_for_long_and_cannot_be_woken_asks_again(scene):
+    """Longer than an engine that cannot be reached at all would be waited for."""
+    scene.engine = Deaf(scene.clock)
+    scene.engine.has_known(LANE)
+    theirs, ours = scene.lane("a"), scene.lane("b")
+    enter(theirs)
+    renewed = itertools.count()
+
+    def await_turn(lane, host, limit_s):
+        if next(renewed) < 40:
+            theirs.renew()
+        Deaf.await_turn(scene.engine, lane, host, limit_s)
+
+    scene.engine.await_turn = await_turn
+    began_ns = scene.clock.boot_ns()
+    ours.wait_enter()
+    assert scene.clock.boot_ns() - began_ns > hosted.ENGINE_PATIENCE_S * 1e9
+    ours.check()
+
+
+class Ended:
+    """An executor of an interpreter that ends."""
+
+    def submit(self, *work):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+
+def test_a_lane_is_handed_over_while_the_interpreter_ends(scene):
+    ours = scene.lane("a")
+    enter(ours)
+    ours._hands, ours.wanted = Ended(), True
+    ours.leave()
+    assert isinstance(scene.engine.acquire(LANE, "b", 0)[0], lease.Grant)

@@ -14,12 +14,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sealane.errors import Unavailable
 from sealane.store.disk import Disk, write_all
 from sealane.store.engine import Engine
 from sealane.store.nonce_file import not_durable
 
 ID_BYTES = 16
 NAME_CHARS = 20
+WAKE_PAUSE_S = 0.25
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ class Host:
     def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
         self.tend: Callable[[HostedLane], None] = lambda lane: None
+
+    def await_turn(self, lane: str, limit_s: float) -> None:
+        """Being woken is a hint: where it cannot be had, a pause does as well."""
+        try:
+            self.engine.await_turn(lane, self.name, limit_s)
+        except Unavailable:
+            self.clock.pause(min(limit_s, WAKE_PAUSE_S))
 
     def hands(self) -> Executor:
         """What hands one lane over in the background."""

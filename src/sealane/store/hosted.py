@@ -133,7 +133,10 @@ class HostedLane:
         """See ``port.LaneStore``. Where another host waits the lane goes there, in the background."""
         if self.wanted and self._turn_epoch:
             self._handed_over.clear()
-            self._hands.submit(self._hand_over)
+            try:
+                self._hands.submit(self._hand_over)
+            except RuntimeError:  # the interpreter ends, and starts no more threads
+                self._hand_over()
         else:
             self._end_turn()
 
@@ -215,15 +218,18 @@ class HostedLane:
             if hold.is_of(self._host.name, now_ns) and at_least <= hold.ceiling:
                 return hold
             self._host.tend(self)
-            started_ns = self._used_ns = now_ns
+            self._used_ns = now_ns
+            failing_ns = 0  # since when, in a row
             while True:
                 try:
                     granted = self._ask(at_least)
                 except Unavailable:
-                    if self._host.clock.boot_ns() - started_ns > ENGINE_PATIENCE_S * 1e9:
+                    failing_ns = failing_ns or self._host.clock.boot_ns()
+                    if self._host.clock.boot_ns() - failing_ns > ENGINE_PATIENCE_S * 1e9:
                         raise
                     self._host.clock.pause(ENGINE_PAUSE_S)
                     continue
+                failing_ns = 0
                 if granted is not None:
                     return granted
 
@@ -235,7 +241,7 @@ class HostedLane:
         asked_ns = self._host.clock.boot_ns()
         answer, documents = engine.acquire(self.name, self._host.name, limit)
         if isinstance(answer, Wait):
-            engine.await_turn(self.name, self._host.name, answer.again_ms / 1_000)
+            self._host.await_turn(self.name, answer.again_ms / 1_000)
             return None
         if answer.epoch == hold.let_go:
             due = hold.fence_epoch if answer.clean else answer.epoch + 1

@@ -100,9 +100,9 @@ def _redis(url: str) -> Engine:
 
 
 def _postgres(url: str) -> Engine:
-    from sealane.store.postgres.engine import PostgresEngine
+    from sealane.store.postgres import open_engine
 
-    return PostgresEngine(url)
+    return open_engine(url)
 
 
 def _share(place: str, make: Callable[[], Store]) -> Store:

@@ -118,14 +118,18 @@ def _options(query: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
-        raise SettingsError(f"SEALANE_STORE has an unknown option {unknown[0]!r}: there are {', '.join(_OPTIONS)}")
+        # What is no plain word may be a piece of a password with a question mark in it.
+        shown = f"the unknown option {unknown[0]}" if re.fullmatch(r"[a-z_]{1,32}", unknown[0]) else "an unknown option"
+        raise SettingsError(
+            f"SEALANE_STORE has {shown}: there are {', '.join(_OPTIONS)}. In a password write ? as %3F and @ as %40"
+        )
     return options
 
 
 def _number(options: dict[str, str], name: str, default: int, least: int, most: int) -> int:
     text = options.get(name, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise SettingsError(f"SEALANE_STORE has {name}={text}: write a whole number from {least} to {most}")
+        raise SettingsError(f"SEALANE_STORE has a wrong {name}: write a whole number from {least} to {most}")
     return int(text)
 
 
