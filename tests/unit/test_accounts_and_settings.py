@@ -103,7 +103,7 @@ def test_a_bad_last_nonce_is_told_and_passed_over(caplog):
     assert "KRAKEN_LAST_NONCE" in caplog.text
 
 
-@pytest.mark.parametrize("store", ["redis://localhost", "sqlite:x", "memory:x"])
+@pytest.mark.parametrize("store", ["mysql://localhost", "sqlite:x", "memory:x"])
 def test_a_store_that_is_not_there_says_what_is(store):
     with pytest.raises(SettingsError, match="file:<folder>"):
         Kraken(api_key="a-key-of-mine", api_secret=SECRET, store=store)
@@ -111,8 +111,10 @@ def test_a_store_that_is_not_there_says_what_is(store):
 
 def test_a_store_url_does_not_show_its_password():
     with pytest.raises(SettingsError) as caught:
-        Kraken(store="redis://user:hush@localhost")
+        Kraken(store="mysql://user:hush@localhost")
     assert "hush" not in str(caught.value)
+    environ = {"SEALANE_STORE": "redis://user:hush@localhost"}
+    assert "hush" not in repr(Settings.from_env(environ)) + repr(Settings.from_env(environ).open())
 
 
 @pytest.mark.parametrize("client", [Kraken, AsyncKraken])
