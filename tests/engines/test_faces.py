@@ -154,6 +154,7 @@ class HeldLane:
         pause = threading.Event()
         while not hasattr(granted := self._engine.acquire(LANE, self.name, 0)[0], "floor"):
             pause.wait(granted.again_ms / 1_000)
+        self._engine.acquire(LANE, "somebody", 0)
         self.epoch, self._stop = granted.epoch, threading.Event()
         self._thread = threading.Thread(target=self._hold)
         self._thread.start()
