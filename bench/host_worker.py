@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.fast_server import SECRET
+from bench.processes import Window
 from sealane import Kraken
 from sealane.core.lease import Grant
 from sealane.store.hosted_store import HostedStore
@@ -33,14 +34,6 @@ class Step:
     began: float
     ended: float
     granted: bool
-
-
-@dataclass(frozen=True)
-class Window:
-    """When to call."""
-
-    begins: float
-    ends: float
 
 
 @dataclass(frozen=True)

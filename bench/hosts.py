@@ -17,7 +17,8 @@ from statistics import median
 
 from bench.engines import KINDS, running
 from bench.fast_server import SECRET, FastServer, fast_server
-from bench.host_worker import KEEPER, Answer, Step, Window, Worker
+from bench.host_worker import KEEPER, Answer, Step, Worker
+from bench.processes import Window
 from bench.report import Figure, Result
 from bench.rounds import in_turns, jain, per_second, percentile
 from sealane import Kraken

@@ -136,18 +136,6 @@ def an_old_epoch_is_used_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HostedLane, "_ask", broken)
 
 
-def kept_by_siblings(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hosted, "TURN_MAX_S", 10**9)
-    tend = HostedLane.tend
-
-    def broken(lane, now_ns):
-        if lane._lease.read().user not in ("", lane._host.process):
-            lane.renew()
-        tend(lane, now_ns)
-
-    patch.setattr(HostedLane, "tend", broken)
-
-
 def a_clock_back_is_waited_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lease, "min", lambda first, second: first, raising=False)
 

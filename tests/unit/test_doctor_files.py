@@ -20,14 +20,14 @@ from sealane.doctor.keys import judge_error
 from sealane.doctor.nonce_clients import CLIENTS, client_of, consistent_with
 from sealane.doctor.nonce_files import judge_nonce_files, lasted
 from sealane.doctor.store_facts import read_store
-from sealane.doctor.writers import Process, Watch, judge_writers, watch_lane
+from sealane.doctor.writers import Watch, judge_writers, watch_lane
 from sealane.errors import NotDurable
 from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.store import disk
 from sealane.store.disk import OsDisk
 from sealane.store.file import FileStore
 from sealane.store.floors import GLOBAL_LANE
-from sealane.store.lock_holders import told_remedy
+from sealane.store.lock_holders import Process, told_remedy
 from sealane.store.slots import write_slots
 
 HOUR_NS = 3600 * NS_PER_S

@@ -16,21 +16,10 @@ from sealane.core.nonce import NONCE_BYTES
 from sealane.doctor.finding import Finding, fault, ok, warning
 from sealane.doctor.store_facts import LaneFacts, NumberFile
 from sealane.store.disk import OsDisk
-from sealane.store.lock_holders import PROC, holders_of
+from sealane.store.lock_holders import PROC, Process, lock_holders, process_of
 
 WATCH_S = 0.25
 """How long a nonce file is watched: a few calls of a busy program."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process that may be told of: its id and the name that it goes by, never its arguments."""
-
-    pid: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.pid} ({self.name})" if self.name else str(self.pid)
 
 
 @dataclass(frozen=True)
@@ -56,12 +45,12 @@ def watch_lane(lane: LaneFacts, pause: Callable[[float], None], proc: Path = PRO
     """Look at the number twice, and at who has the lane's files open in between."""
     disk, path = OsDisk(), lane.file.path
     openers = list(_openers(proc, path))
-    before, drawing = _number(disk, path), _lockers(proc, path)
+    before, drawing = _number(disk, path), lock_holders(path, proc)
     pause(WATCH_S)
     after = _number(disk, path)
     openers += [process for process in _openers(proc, path) if process not in openers]
-    stuck = tuple(one for one in _lockers(proc, path) if one in drawing and after == before)
-    return Watch(before, after, tuple(openers), _lockers(proc, path.with_suffix(".turn")), stuck)
+    stuck = tuple(one for one in lock_holders(path, proc) if one in drawing and after == before)
+    return Watch(before, after, tuple(openers), lock_holders(path.with_suffix(".turn"), proc), stuck)
 
 
 def _number(disk: OsDisk, path: Path) -> int:
@@ -75,7 +64,7 @@ def _openers(proc: Path, path: Path) -> Iterator[Process]:
     wanted = os.path.realpath(path)
     for entry in _entries(proc):
         if entry.name.isdigit() and int(entry.name) != os.getpid() and wanted in _open_files(entry / "fd"):
-            yield _process(proc, int(entry.name))
+            yield process_of(int(entry.name), proc)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -89,18 +78,6 @@ def _open_files(folder: Path) -> Iterator[str]:
     for link in _entries(folder):
         with suppress(OSError):
             yield os.readlink(link)  # noqa: PTH115 - a Path would stumble over names such as "pipe:[1]"
-
-
-def _process(proc: Path, pid: int) -> Process:
-    try:
-        return Process(pid, (proc / str(pid) / "comm").read_text(errors="replace").strip())
-    except OSError:
-        return Process(pid, "")
-
-
-def _lockers(proc: Path, path: Path) -> tuple[Process, ...]:
-    """Who holds a kernel lock on a file, as far as that is known."""
-    return tuple(_process(proc, pid) for pid in holders_of(path, proc))
 
 
 # --- what they mean -----------------------------------------------------------------------------------------------

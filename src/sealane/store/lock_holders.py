@@ -7,8 +7,6 @@ left out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,7 @@ class LockHeld(OSError):
 
 
 @dataclass(frozen=True)
-class Holder:
+class Process:
     """A process that may be told of: its id and the name that it goes by, never its arguments."""
 
     pid: int
@@ -31,10 +29,17 @@ class Holder:
         return f"{self.pid} ({self.name})" if self.name else str(self.pid)
 
 
-def lock_holders(path: Path, proc: Path = PROC) -> Iterator[Holder]:
+def lock_holders(path: Path, proc: Path = PROC) -> tuple[Process, ...]:
     """Who holds an flock on a file; nobody where that is not known."""
-    for pid in holders_of(path, proc):
-        yield Holder(pid, _name(proc, pid))
+    return tuple(process_of(pid, proc) for pid in holders_of(path, proc))
+
+
+def process_of(pid: int, proc: Path = PROC) -> Process:
+    """A process by its id, with its name where that can be seen."""
+    try:
+        return Process(pid, (proc / str(pid) / "comm").read_text(errors="replace").strip())
+    except OSError:
+        return Process(pid, "")
 
 
 def holders_of(path: Path, proc: Path = PROC) -> list[int]:
@@ -59,9 +64,3 @@ def told_remedy(path: Path, proc: Path = PROC) -> str:
         )
     named = " ".join(pids)
     return f"Process {named} holds it: let it go on (kill -CONT {named}), or end it (kill -KILL {named})"
-
-
-def _name(proc: Path, pid: int) -> str:
-    with suppress(OSError):
-        return (proc / str(pid) / "comm").read_text(errors="replace").strip()
-    return ""
