@@ -222,8 +222,8 @@ def _percent(fraction: Decimal) -> str:
 
 
 def _rounded(amount: Decimal) -> str:
-    """Six digits of it, without an exponent."""
-    text = f"{amount:.{max(0, 5 - amount.adjusted())}f}"
+    """Ten digits of it, without an exponent."""
+    text = f"{amount:.{max(0, 9 - amount.adjusted())}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
