@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import textwrap
 
 KEY, SECRET = "BOT_KEY", "BOT_SECRET"
 
@@ -29,7 +28,7 @@ from kraken.spot import User         # the same with Trade, Funding, SpotClient,
 user = User(key=os.environ["BOT_KEY"], secret=os.environ["BOT_SECRET"], url=URL)
 """
 _CURL = """
-METHOD=/0/private/Balance; NONCE=$(date +%s)000000000; BODY="nonce=$NONCE"
+METHOD=/0/private/Balance; NONCE=$(python3 -c 'import time; print(time.time_ns())'); BODY="nonce=$NONCE"
 SIGN=$(python3 -c 'import base64, hashlib, hmac, os, sys
 path, nonce, body = (text.encode() for text in sys.argv[1:])
 secret = base64.b64decode(os.environ["BOT_SECRET"])
@@ -72,4 +71,4 @@ def _freqtrade(url: str) -> str:
 
 def printed(url: str) -> str:
     """All of them, each under its client's name."""
-    return "\n\n".join(f"{client}\n{textwrap.indent(text, '  ')}" for client, text in sorted(client_lines(url).items()))
+    return "\n\n".join(f"--- {client}\n{text}" for client, text in client_lines(url).items())

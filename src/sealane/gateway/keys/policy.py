@@ -30,6 +30,7 @@ _TRADES = frozenset({"AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"})
 _CANCELS = frozenset({"CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter"})
 _EXPORTS = frozenset({"AddExport", "RemoveExport"})
 _FUNDS = frozenset({"WalletTransfer", "CreateSubaccount", "AccountTransfer"})
+_SPOKEN = {FUND: "move funds", WS_TOKEN: "take WebSocket tokens"}
 _NO = ("", "0", "false", "none")
 
 
@@ -41,7 +42,7 @@ class Cap:
     asset: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.amount:f}{self.asset or ''}"
+        return f"{self.amount:f} {self.asset}" if self.asset else f"{self.amount:f}"
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def _rounded(amount: Decimal) -> str:
 
 def told(policy: Policy) -> str:
     """The policy in one sentence."""
-    parts = [f"may {_listed(sorted(policy.allow, key=_rank))}"]
+    parts = [f"may {_listed([_SPOKEN.get(word, word) for word in sorted(policy.allow, key=_rank)])}"]
     if policy.pairs is not None:
         parts.append(f"orders on {_listed(sorted(policy.pairs))} only")
     if policy.max_order is not None:
