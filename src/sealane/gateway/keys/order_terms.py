@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 CHARACTERS_MAX = 40
+_FLOAT_MAX = 1e15  # above, a float is no longer exact to the unit
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _PRICE = re.compile(r"([+\-#]?)([0-9.]+)(%?)")
 _AT_MARKET = frozenset({"market", "settle-position"})
@@ -24,6 +25,7 @@ _LIMIT = frozenset({"limit", "iceberg"})
 _TRIGGER = frozenset({"stop-loss", "take-profit", "trailing-stop"})
 _TRIGGER_LIMIT = frozenset({"stop-loss-limit", "take-profit-limit", "trailing-stop-limit"})
 _TRAILING = frozenset({"trailing-stop", "trailing-stop-limit"})
+_EDITED = frozenset({"volume", "price", "price2", "oflags"})
 _AMENDED = {"order_qty": "volume", "limit_price": "price", "trigger_price": "price"}
 _PERCENT = Decimal(100)
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
@@ -59,12 +61,14 @@ def orders_in(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Every order of a call: itself, or those of a batch; raises Unreadable."""
     if "orders" not in params:
         return [params]
+    if any(name in params for name in ("ordertype", "type", "txid", *_EDITED, *_AMENDED)):
+        raise Unreadable("the call has an order beside its orders: which one counts cannot be told")
     orders = params["orders"]
     if not isinstance(orders, Sequence) or isinstance(orders, (str, bytes)) or not orders:
         raise Unreadable("the orders of a batch must be a list")
     for order in orders:
         if not isinstance(order, Mapping) or "pair" in order or "orders" in order:
-            raise Unreadable("an order of a batch must be an object without a pair of its own")
+            raise Unreadable("an order of a batch must be an object without pair or orders of its own")
     return list(orders)
 
 
@@ -92,7 +96,8 @@ def row_as_order(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_change(order: Mapping[str, Any]) -> bool:
-    return "ordertype" not in order
+    """EditOrder and AmendOrder name an order, and have no type of their own: one that is given says nothing."""
+    return "ordertype" not in order or "txid" in order or any(name in order for name in _AMENDED)
 
 
 def _gives_price(order: Mapping[str, Any]) -> bool:
@@ -104,10 +109,11 @@ def _whole(order: Mapping[str, Any], existing: Mapping[str, Any] | None) -> Mapp
         return order
     if existing is None:
         raise Unreadable("the order that it changes is not known here, so what it comes to cannot be told")
-    changes = {name: value for name, value in order.items() if value is not None}
-    amended = {_own_name(name, existing): changes.pop(name) for name in _AMENDED if name in changes}
-    kept = {name: existing.get(name) for name in ("type", "ordertype", "volume", "price", "price2", "oflags")}
-    return {**kept, **changes, **amended, "type": kept["type"], "ordertype": kept["ordertype"]}
+    edited = {name: order[name] for name in _EDITED if order.get(name) is not None}
+    amended = {_own_name(name, existing): order[name] for name in _AMENDED if order.get(name) is not None}
+    if edited and amended:
+        raise Unreadable("it has the fields of EditOrder and of AmendOrder: which ones count cannot be told")
+    return {**existing, **edited, **amended}
 
 
 def _own_name(name: str, existing: Mapping[str, Any]) -> str:
@@ -120,11 +126,12 @@ def _closing(whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
     nested = whole.get("close")
     if nested is not None and not isinstance(nested, Mapping):
         raise Unreadable("close must be an object")
-    named = {name: whole.get(f"close[{name}]") for name in ("ordertype", "price", "price2")}
-    given = {name: value for name, value in {**named, **(nested or {})}.items() if value is not None}
-    if not given:
+    named = {name: whole[f"close[{name}]"] for name in ("ordertype", "price", "price2") if f"close[{name}]" in whole}
+    if named and nested:
+        raise Unreadable("close is given twice")
+    if not named and not nested:
         return None
-    return {"volume": whole.get("volume"), "oflags": whole.get("oflags"), **given, "type": _OTHER_SIDE[_side(whole)]}
+    return {**named, **(nested or {}), "volume": whole.get("volume"), "type": _OTHER_SIDE[_side(whole)]}
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------
@@ -139,6 +146,8 @@ def _terms(order: Mapping[str, Any], last: Decimal, *, judge_price: bool) -> Ter
         raise Unreadable("volume is 0, which Kraken takes for all of a position")
     off = limit.off / last if limit and judge_price else Decimal(0)
     if "viqc" in _flags(order):
+        if order.get("ordertype") != "market" or _side(order) != "buy":
+            raise Unreadable("viqc says that its volume is in the quote currency, which holds for a market buy alone")
         return Terms(volume / last, volume, off)
     return Terms(volume, volume * at, off)
 
@@ -188,11 +197,20 @@ def _price(name: str, value: object, base: Decimal, *, offset: bool = False) -> 
 
 def number(name: str, value: object) -> Decimal:
     """A number as Kraken writes them: digits and a point. Signs, exponents and NaN are Unreadable."""
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        value = format(Decimal(repr(value)) if isinstance(value, float) else Decimal(value), "f")
+    if isinstance(value, float):
+        value = format(Decimal(repr(value)), "f") if abs(value) < _FLOAT_MAX else None
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        value = _written(Decimal(value))
     if not isinstance(value, str) or len(value) > CHARACTERS_MAX or not _NUMBER.fullmatch(value):
         raise Unreadable(f"{name} is {_shown(value)}: not a plain number")
     return Decimal(value)
+
+
+def _written(number: Decimal) -> str | None:
+    """It without an exponent; None where it has one, and where it is long beyond reason."""
+    exponent = number.as_tuple().exponent
+    plain = isinstance(exponent, int) and -CHARACTERS_MAX < exponent <= 0
+    return format(number, "f") if plain else None
 
 
 def _side(order: Mapping[str, Any]) -> str:
