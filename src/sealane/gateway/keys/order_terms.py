@@ -118,7 +118,12 @@ def _whole(order: Mapping[str, Any], existing: Mapping[str, Any] | None) -> Mapp
 
 def _own_name(name: str, existing: Mapping[str, Any]) -> str:
     """Where AmendOrder's names for prices stand in an order of that type."""
-    return "price2" if name == "limit_price" and existing.get("ordertype") in _TRIGGER_LIMIT else _AMENDED[name]
+    kind = _kind(existing)
+    if name == "limit_price" and kind in _TRIGGER_LIMIT:
+        return "price2"
+    if (name == "limit_price" and kind not in _LIMIT) or (name == "trigger_price" and kind in _LIMIT):
+        raise Unreadable(f"{name} is not of an order of type {_shown(kind)}")
+    return _AMENDED[name]
 
 
 def _closing(whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -154,14 +159,12 @@ def _terms(order: Mapping[str, Any], last: Decimal, *, judge_price: bool) -> Ter
 
 def _priced(order: Mapping[str, Any], last: Decimal) -> tuple[Decimal, _Price | None]:
     """The price at which it is valued, and its limit price if it has one."""
-    kind, is_buy = order.get("ordertype"), _side(order) == "buy"
+    kind, is_buy = _kind(order), _side(order) == "buy"
     if kind in _AT_MARKET:
         return last, None
     if kind in _LIMIT:
         limit = _price("price", order.get("price"), last)
         return (limit.high if is_buy else max(limit.high, last)), limit
-    if kind not in _TRIGGER and kind not in _TRIGGER_LIMIT:
-        raise Unreadable(f"ordertype {_shown(kind)} is not one whose size is known")
     trigger = _price("price", order.get("price"), last, offset=kind in _TRAILING)
     if kind in _TRIGGER:
         return max(trigger.high, last), None
@@ -169,7 +172,7 @@ def _priced(order: Mapping[str, Any], last: Decimal) -> tuple[Decimal, _Price | 
     return (limit.high if is_buy else max(limit.high, trigger.high, last)), limit
 
 
-def _limit_of_trigger(kind: object, order: Mapping[str, Any], trigger: _Price, last: Decimal) -> _Price:
+def _limit_of_trigger(kind: str, order: Mapping[str, Any], trigger: _Price, last: Decimal) -> _Price:
     """The limit price of an order with a trigger: of a trailing one an offset from where its trigger may lie."""
     if kind in _TRAILING:
         further = _price("price2", order.get("price2"), trigger.high, offset=True)
@@ -218,6 +221,13 @@ def _side(order: Mapping[str, Any]) -> str:
     if side not in ("buy", "sell"):
         raise Unreadable(f"type is {_shown(side)}: not buy or sell")
     return str(side)
+
+
+def _kind(order: Mapping[str, Any]) -> str:
+    kind = order.get("ordertype")
+    if not isinstance(kind, str) or kind not in _AT_MARKET | _LIMIT | _TRIGGER | _TRIGGER_LIMIT:
+        raise Unreadable(f"ordertype {_shown(kind)} is not one whose size is known")
+    return kind
 
 
 def _flags(order: Mapping[str, Any]) -> list[str]:

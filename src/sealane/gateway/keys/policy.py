@@ -193,7 +193,7 @@ def size_refusal(
     EditOrder or AmendOrder changes, with an order's names (see ``row_as_order``), None where it is not known.
     """
     denied = pair_refusal(policy, pair)
-    if denied:
+    if denied or (policy.max_order is None and policy.price_band is None):
         return denied
     try:
         found = [terms for one in orders_in(order) for terms in terms_of(one, last_price, existing)]
