@@ -83,16 +83,43 @@ class Policy:
     def loaded(cls, stored: Mapping[str, Any]) -> Policy:
         """The policy that ``stored`` wrote. A field that is missing or not known is a SettingsError: it may forbid."""
         if set(stored) != set(cls.__dataclass_fields__):
-            raise SettingsError(f"not a policy: it has the fields {', '.join(sorted(stored))}")
-        cap = stored["max_order"]
-        return cls(
-            allow=frozenset(stored["allow"]),
-            pairs=None if stored["pairs"] is None else frozenset(stored["pairs"]),
-            max_order=cap and Cap(Decimal(cap["amount"]), cap["asset"]),
-            price_band=None if stored["price_band"] is None else Decimal(stored["price_band"]),
-            own_orders=stored["own_orders"],
-            share=None if stored["share"] is None else Decimal(stored["share"]),
-        )
+            raise SettingsError(f"not a policy: it has the fields {', '.join(map(str, stored))}")
+        try:
+            return cls(**{name: _FIELDS[name](value) for name, value in stored.items()})
+        except (TypeError, KeyError, ValueError, ArithmeticError) as error:
+            raise SettingsError(f"not a policy: {error}") from None
+
+
+def _amount(stored: object) -> Decimal | None:
+    return None if stored is None else Decimal(_text(stored))
+
+
+def _stored_cap(stored: Any) -> Cap | None:
+    if stored is None:
+        return None
+    return Cap(Decimal(_text(stored["amount"])), None if stored["asset"] is None else _text(stored["asset"]))
+
+
+def _texts(stored: Any) -> frozenset[str]:
+    if not isinstance(stored, list):
+        raise TypeError(f"{stored!r} is no list")
+    return frozenset(map(_text, stored))
+
+
+def _text(stored: object) -> str:
+    if not isinstance(stored, str):
+        raise TypeError(f"{stored!r} is no text")
+    return stored
+
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "allow": _texts,
+    "pairs": lambda stored: None if stored is None else _texts(stored),
+    "max_order": _stored_cap,
+    "price_band": _amount,
+    "own_orders": lambda stored: stored,
+    "share": _amount,
+}
 
 
 def _check(policy: Policy) -> None:
