@@ -24,7 +24,7 @@ api.uri = URL
 """
 _SDK = """
 import os
-from kraken.spot import User         # the same with Trade, Funding, SpotClient, SpotAsyncClient
+from kraken.spot import User         # the same with Trade, Funding, SpotClient; in a coroutine SpotAsyncClient
 user = User(key=os.environ["BOT_KEY"], secret=os.environ["BOT_SECRET"], url=URL)
 """
 _CURL = """
