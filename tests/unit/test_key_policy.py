@@ -284,6 +284,18 @@ def test_every_order_of_a_batch_is_judged():
     assert "30000 USD" in size_refusal(IN_QUOTE, batch, XBTUSD, LAST)
 
 
+def test_an_order_beside_a_batch_is_denied():
+    small = {"ordertype": "limit", "type": "buy", "price": "30000", "volume": "0.001"}
+    for beside in (
+        {"ordertype": "market", "type": "buy", "volume": "9"},
+        {"txid": "O", "order_qty": "9"},
+        {"price": "1"},
+    ):
+        assert "which one counts" in size_refusal(
+            IN_QUOTE, {"orders": [small, small], **beside}, XBTUSD, LAST, EXISTING
+        )
+
+
 def test_a_closing_order_is_judged_too():
     order = {"ordertype": "limit", "price": "30000", "volume": "0.01"}
     dear = {"close[ordertype]": "limit", "close[price]": "90000"}
