@@ -47,14 +47,28 @@ def serve(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Off loopback: others may read who is there, and how they fare.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="A certificate chain, for https; else SEALANE_TLS_CERT.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key; else SEALANE_TLS_KEY.")] = None,
+    unix_socket: Annotated[
+        Path | None, typer.Option("--unix-socket", help="Listen there instead; else SEALANE_UNIX_SOCKET.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve health, metrics and a page until Ctrl-C; without keys, on the built-in simulator."""
     with told_errors(as_json):
         gateway_settings, gateway_server, gateway_fleet = _gateway()
         settings = gateway_settings.ServeSettings.from_env(
-            os.environ, host=host, port=port, allow_network=allow_network
+            os.environ,
+            host=host,
+            port=port,
+            allow_network=allow_network,
+            tls_cert=str(tls_cert or ""),
+            tls_key=str(tls_key or ""),
+            unix_socket=str(unix_socket or ""),
         )
+        folder = gateway_folder(os.environ)  # before the simulator's accounts are put into the environment
         simulation = _simulation(os.environ)
         simulated = bool(simulation)
         with _logged(simulated), _exchange(simulation):
@@ -63,6 +77,7 @@ def serve(
             gateway_server.serve(
                 fleet,
                 settings,
+                folder=folder,
                 simulation=simulation,
                 before_asking=_announce_nonces,
                 ready=lambda url: _tell(url, names, simulated, as_json),

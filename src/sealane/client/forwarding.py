@@ -52,7 +52,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An order that lacks only its nonce and, where ``deadline_ns`` is 0, its deadline; ``core.order.Intent`` tells the rest."""
+    """An order that lacks only its nonce and, where ``deadline_ns`` is 0, its deadline.
+
+    ``name`` is its intent's id; the rest is as in ``core.order.Intent`` and ``core.placing.Order``.
+    """
 
     method: str
     params: Mapping[str, object]
@@ -215,14 +218,11 @@ def _userref(value: object) -> str:
 
 def _shown(given: Mapping[str, object]) -> dict[str, str]:
     """What an order's row at Kraken shows of what was asked for: words, and plain amounts."""
-    in_quote = "viqc" in str(given.get("oflags", ""))  # then its volume is in another currency than its row's
-    told = {name: str(given[name]) for name in (*_WORDS, *_AMOUNTS) if given.get(name) not in (None, "")}
-    plain = {
-        name: text for name, text in told.items() if name in _WORDS or (text[:1].isdigit() and text[-1:].isdigit())
-    }
-    return {
-        _WORDS.get(name) or _AMOUNTS[name]: text for name, text in plain.items() if not (in_quote and name == "volume")
-    }
+    names = dict(_WORDS)
+    if "viqc" not in str(given.get("oflags", "")):  # else its volume is in another currency than its row's
+        names |= _AMOUNTS
+    told = {shown: str(given[name]) for name, shown in names.items() if given.get(name) not in (None, "")}
+    return {name: text for name, text in told.items() if name in _WORDS or (text[:1] + text[-1:]).isdigit()}
 
 
 def _deadline_ns(given: object) -> int:

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
@@ -18,8 +18,13 @@ from sealane.gateway.page import page
 from sealane.gateway.state import State
 
 
-def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> ASGIApp:
-    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked."""
+def make_app(
+    state: Callable[[], State], *, allowed_hosts: Collection[str] = (), gateway: ASGIApp | None = None
+) -> ASGIApp:
+    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked.
+
+    ``gateway`` answers what is asked under ``/0/``.
+    """
     metrics = Metrics(state)
 
     async def health(request: Request) -> Response:
@@ -44,7 +49,12 @@ def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ())
     paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
     app = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()])
     app.router.redirect_slashes = False  # its Location would be made of the Host header
-    return Door(app, allowed_hosts)  # outside the app's own handling of errors
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_kraken = gateway is not None and scope["type"] == "http" and scope["path"].startswith("/0/")
+        await (gateway if gateway is not None and is_kraken else app)(scope, receive, send)
+
+    return Door(either, allowed_hosts)  # outside the app's own handling of errors
 
 
 def _answer(document: Document, *, failed: bool) -> Response:
