@@ -58,7 +58,7 @@ def serve(
 ) -> None:
     """Serve health, metrics and a page until Ctrl-C; without keys, on the built-in simulator."""
     with told_errors(as_json):
-        gateway_settings, gateway_server, gateway_fleet = _gateway()
+        gateway_settings, gateway_server, gateway_fleet, gateway_keys = _gateway()
         settings = gateway_settings.ServeSettings.from_env(
             os.environ,
             host=host,
@@ -68,7 +68,7 @@ def serve(
             tls_key=str(tls_key or ""),
             unix_socket=str(unix_socket or ""),
         )
-        folder = gateway_folder(os.environ)  # before the simulator's accounts are put into the environment
+        folder = gateway_keys.gateway_folder(os.environ)  # before the simulator's accounts are put into the environment
         simulation = _simulation(os.environ)
         simulated = bool(simulation)
         with _logged(simulated), _exchange(simulation):
@@ -92,15 +92,15 @@ def _simulation(environ: Mapping[str, str]) -> str:
     return (COINBASE_ONLY if coinbase else NO_KEY) + ". Set KRAKEN_API_KEY and KRAKEN_API_SECRET to serve Kraken"
 
 
-def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
+def _gateway() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     """The service's modules; they want libraries of their own."""
     try:
-        from sealane.gateway import fleet, server, settings
+        from sealane.gateway import fleet, keys, server, settings
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("sealane"):
             raise
         raise SettingsError(f"the service needs {missing.name}: pip install 'sealane[cli,gateway]'") from None
-    return settings, server, fleet
+    return settings, server, fleet, keys
 
 
 def _broker(account: str) -> KrakenBroker:

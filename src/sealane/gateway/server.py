@@ -111,9 +111,9 @@ class Told:
     that it begins, ends, and is alive while ``is_well`` says so. ``tls`` are the files of a certificate and its key."""
 
     simulated: bool = False
-    tls: tuple[str, str] | None = None
     manager: Manager = field(default_factory=Manager)
     is_well: Callable[[], bool] = lambda: True
+    tls: tuple[str, str] | None = None
 
 
 class _Server(uvicorn.Server):

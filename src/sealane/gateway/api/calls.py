@@ -26,14 +26,15 @@ from sealane.gateway.api.envelope import Answer, of_error, of_verdict, refusal
 from sealane.gateway.api.key_info import key_info
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import Denied, OrderDesk
-from sealane.gateway.api.replays import Replays
 from sealane.gateway.api.request import Signed, Unreadable, validates
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.waiting import Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import Held, KeyRing
+from sealane.gateway.keys.pairs import Pair
 from sealane.gateway.keys.policy import method_class
 from sealane.gateway.keys.policy import refusal as policy_refusal
+from sealane.gateway.keys.replay_guard import ReplayGuards
 from sealane.gateway.traffic import Passed, Traffic
 from sealane.runtime.clock import Clock
 
@@ -59,7 +60,7 @@ class Calls:
 
     ring: KeyRing
     accounts: Mapping[str, Account]
-    replays: Replays
+    replays: ReplayGuards
     orders: OrderDesk
     market: Market
     shares: Shares
@@ -100,7 +101,7 @@ class Calls:
         if not is_signed:
             return refusal(envelope.INVALID_SIGNATURE)
         try:
-            is_new = self.replays.accept(held, signed.nonce)
+            is_new = self.replays.accept(held.fingerprint, signed.nonce)
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except SealaneError as error:
@@ -149,7 +150,8 @@ class Calls:
         if method in ORDERS and not is_checked_only:
             self._write_down(signed, held)
             order = replace(signed, params={name: value for name, value in params.items() if name != "validate"})
-            return await self.orders.send(forwarder, held.name, held.policy, order, self.clock.wall_ns() / NS_PER_S)
+            now_s = self.clock.wall_ns() / NS_PER_S
+            return await self.orders.send(forwarder, held.name, held.account, held.policy, order, now_s)
         if kind == CANCELS and held.policy.own_orders:
             now_s = self.clock.wall_ns() / NS_PER_S
             return await self.orders.own.cancel(forwarder, held.name, method, params, now_s)
@@ -206,5 +208,5 @@ def _asked(signed: Signed, key: str, account: str) -> dict[str, object]:
     return {"key": key, "account": account, "method": signed.method, "nonce": signed.nonce_text[:FIELD_MAX], **fields}
 
 
-def _no_pairs(name: str) -> object:
+def _no_pairs(name: str) -> Pair:
     raise KeyError(name)

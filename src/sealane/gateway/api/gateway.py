@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from sealane.client.forwarder import Forwarder
 from sealane.core.nonce import NS_PER_S
 from sealane.core.signing import PRIVATE, PUBLIC
-from sealane.core.tiers import STARTER, Tier
+from sealane.core.tiers import STARTER, TIERS, Tier
 from sealane.core.verdict import Failure
 from sealane.errors import SealaneError
 from sealane.gateway.api import envelope
@@ -34,13 +34,13 @@ from sealane.gateway.api.cancels import OwnOrders
 from sealane.gateway.api.envelope import Answer, refusal
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
-from sealane.gateway.api.replays import Replays
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.waiting import HOLD_S, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import KeyRing
 from sealane.gateway.keys.ledger import Ledger
+from sealane.gateway.keys.replay_guard import ReplayGuards
 from sealane.gateway.traffic import Traffic
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -93,10 +93,10 @@ class Gateway:
         self._calls = Calls(
             ring=KeyRing(self._folder),
             accounts=accounts,
-            replays=Replays(self._folder / "nonces"),
+            replays=ReplayGuards(self._folder / "nonces"),
             orders=OrderDesk(ledger, own, market),
             market=market,
-            shares=Shares((self._tier or STARTER).rest),
+            shares=Shares((self._tier or TIERS[STARTER]).rest),
             waiting=Waiting(),
             traffic=self.traffic,
             audit=Audit(self._folder, self._clock),
@@ -192,10 +192,10 @@ class Gateway:
                 continue
             now_s = self._clock.wall_ns() / NS_PER_S
             for key in self._calls.orders.ledger.due(now_s):
-                await self._fire(self._calls, key, now_s)
+                await self._fire(self._calls, key)
 
-    async def _fire(self, calls: Calls, key: str, now_s: float) -> None:
-        held = next((one for one in calls.ring.all(now_s) if one.name == key), None)
+    async def _fire(self, calls: Calls, key: str) -> None:
+        held = next((one for one in calls.ring.all() if one.name == key), None)
         account = calls.accounts.get(held.account) if held else None
         if account is None:
             logger.error("the dead-man switch of %s is due, and no account of it is served here", key)

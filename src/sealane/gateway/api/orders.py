@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sealane.client.forwarder import Forwarder
 from sealane.client.forwarding import Asked, Prepared, prepared
-from sealane.core.order import Placed
+from sealane.core.order import NotPlaced, Placed
 from sealane.gateway.api.cancels import OwnOrders, order_named
 from sealane.gateway.api.envelope import UNKNOWN_ORDER, Answer, of_order, refusal
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.request import Signed
-from sealane.gateway.keys.ledger import Ledger
+from sealane.gateway.keys.ledger import By, Ledger
 from sealane.gateway.keys.policy import Policy, priced, row_as_order, size_refusal
 
 Params = Mapping[str, object]
@@ -53,23 +53,32 @@ class OrderDesk:
         rows = await self.own.rows_of(forwarder, by, name)
         return row_as_order(next(iter(rows.values()))) if len(rows) == 1 else None
 
-    async def send(self, forwarder: Forwarder, key: str, policy: Policy, signed: Signed, now_s: float) -> Answer:
+    async def send(
+        self, forwarder: Forwarder, key: str, account: str, policy: Policy, signed: Signed, now_s: float
+    ) -> Answer:
         """The order, seen to its end; raises what ``Forwarder.forward_order`` does."""
         is_change = signed.method in ("AmendOrder", "EditOrder")
         if is_change and policy.own_orders and not await self.own.are_own(forwarder, key, order_named(signed.params)):
             return refusal(UNKNOWN_ORDER, detail="the order is not one that this virtual key placed")
         order = prepared(Asked(signed.method, signed.params, key, signed.repeat_key))
         if signed.method != "AmendOrder":
-            self._note(key, order, now_s)
+            self._note(key, account, order, now_s)
         forwarded = await forwarder.forward_order(order)
         for name, end in forwarded.ends.items():
             if isinstance(end, Placed):
-                self.ledger.placed(key, name, order.found_by, end.txid)
+                self.ledger.placed(key, name, _by(order), end.txid)
+            elif isinstance(end, NotPlaced):
+                self.ledger.not_placed(key, name, _by(order))
         return of_order(forwarded, signed.method)
 
-    def _note(self, key: str, order: Prepared, now_s: float) -> None:
+    def _note(self, key: str, account: str, order: Prepared, now_s: float) -> None:
         """Before it is sent: whatever happens to this process, the key's orders are known for its own."""
         rows = order.params.get("orders")
         parts = rows if isinstance(rows, list) else [order.params]
         for name, part in zip(order.order_ids, parts, strict=True):
-            self.ledger.asked(key, name, order.found_by, {"pair": order.params.get("pair"), **part}, now_s)
+            fields = {"pair": order.params.get("pair"), **part}
+            self.ledger.asked(key, name, _by(order), fields, now_s, account=account)
+
+
+def _by(order: Prepared) -> By:
+    return "userref" if order.found_by == "userref" else "cl_ord_id"
