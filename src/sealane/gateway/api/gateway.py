@@ -14,7 +14,6 @@ import fcntl
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -87,7 +86,7 @@ class Gateway:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = os.open(self._folder / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         accounts = {name: Account(self._make(name), lane) for name, lane in self._lanes.items()}
-        market = Market(next(iter(accounts.values())).forwarder.fetch, time.monotonic)
+        market = Market(next(iter(accounts.values())).forwarder.fetch, self._clock)
         ledger = Ledger(self._folder / "orders.db")
         own = OwnOrders(ledger)
         self._calls = Calls(
@@ -108,6 +107,10 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let calls under way come to their end, and everything go."""
         calls, self._calls = self._calls, None
         if self._timers is not None:
             self._timers.cancel()
@@ -120,8 +123,9 @@ class Gateway:
             calls.ring.close()
             calls.orders.ledger.close()
             calls.audit.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        lock, self._lock, self._is_ours = self._lock, None, False
+        if lock is not None:
+            os.close(lock)
 
     async def _owns_folder(self) -> bool:
         """Whether this is the one gateway of its folder; waits for another's end within ``HOLD_S``."""
