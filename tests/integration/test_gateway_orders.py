@@ -324,7 +324,7 @@ def test_the_dead_man_switch_of_a_key_cancels_its_own_orders_also_after_a_restar
         async with gateway_desk(tmp_path / "gateway"):
             async with asyncio.timeout(10):
                 while book(keys)[mine]["status"] == "open":
-                    await asyncio.sleep(0.05)
+                    await asyncio.to_thread(threading.Event().wait, 0.05)
 
     asyncio.run(restarted())
     assert book(keys)[mine]["status"] == "canceled"
