@@ -34,7 +34,7 @@ from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
 from sealane.gateway.api.shares import Shares
-from sealane.gateway.api.waiting import HOLD_S, Waiting
+from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import KeyRing
 from sealane.gateway.keys.ledger import Ledger
@@ -79,6 +79,7 @@ class Gateway:
         self.trouble = ""
         self._accounts: Mapping[str, Account] = {}
         self._calls: Calls | None = None
+        self._public_calls = Waiting()
         self._lock: int | None = None
         self._timers: asyncio.Task[None] | None = None
 
@@ -200,7 +201,11 @@ class Gateway:
     async def _public(self, target: str) -> Answer:
         if not self._accounts:
             return refusal(envelope.BUSY, "unavailable", detail="the service ends")
-        reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
+        try:
+            with self._public_calls.room("", "public"):
+                reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
+        except Crowded:
+            return envelope.throttled(self._clock.wall_ns() / NS_PER_S)
         if isinstance(reply, Failure) or reply.status != 200 or not _is_envelope(reply.body):
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
