@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, preflight, run, serve, sim, store
+from sealane.cli import balance, call, cancel, doctor, keys, nonce, order, orders, preflight, run, serve, sim, store
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -37,6 +37,7 @@ app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
 app.add_typer(nonce.app, name="nonce")
 app.add_typer(store.app, name="store")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()
