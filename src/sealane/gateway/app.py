@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sealane.gateway.dashboard.routes import dashboard_routes
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
 from sealane.gateway.health import Status
 from sealane.gateway.metrics import Metrics
-from sealane.gateway.page import page
 from sealane.gateway.state import State
+from sealane.gateway.statistics_form import KnownKey
+from sealane.gateway.traffic import Traffic
 
 
-def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ()) -> ASGIApp:
-    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked."""
+def make_app(
+    state: Callable[[], State],
+    *,
+    allowed_hosts: Collection[str] = (),
+    traffic: Traffic | None = None,
+    virtual_keys: Callable[[], Iterable[KnownKey]] = tuple,
+    show_amounts: bool = False,
+) -> ASGIApp:
+    """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked.
+
+    ``traffic``, ``virtual_keys`` and ``show_amounts`` are what the dashboard shows beside it.
+    """
     metrics = Metrics(state)
 
     async def health(request: Request) -> Response:
@@ -38,11 +50,10 @@ def make_app(state: Callable[[], State], *, allowed_hosts: Collection[str] = ())
         text, content_type = metrics.exposed(request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
-    async def root(request: Request) -> Response:
-        return HTMLResponse(page(state()))
-
-    paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
-    app = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()])
+    paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed}
+    own = [Route(path, answer, methods=["GET"]) for path, answer in paths.items()]
+    shown = dashboard_routes(state, traffic=traffic, virtual_keys=virtual_keys, show_amounts=show_amounts)
+    app = Starlette(routes=[*own, *shown])
     app.router.redirect_slashes = False  # its Location would be made of the Host header
     return Door(app, allowed_hosts)  # outside the app's own handling of errors
 

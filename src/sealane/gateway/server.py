@@ -155,6 +155,6 @@ def serve(
     service = Service(fleet, watch_s=settings.watch_s, simulation=simulation, before_asking=before_asking)
     told = Told(bool(simulation), Manager.from_env(os.environ), service.is_well)
     with listen(settings.host, settings.port) as listener, service:
-        app = make_app(service.state, allowed_hosts=settings.allowed_hosts)
+        app = make_app(service.state, allowed_hosts=settings.allowed_hosts, show_amounts=settings.show_amounts)
         asyncio.run(answer(app, listener, lambda: ready(url_of(listener)), told=told))
         logger.info("stopping; calls under way come to their end")
