@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from sealane.gateway.dashboard.markup import Html, empty, joined, section, table, tag
-from sealane.gateway.dashboard.signs import chip, drain_told, gauge, level_told, sign, stacked, status
-from sealane.gateway.dashboard.words import ago, balance_told, figure, lasted
+from sealane.gateway.dashboard.signs import chip, gauge, sign, stacked, status
+from sealane.gateway.dashboard.words import (
+    RISKY,
+    ago,
+    balance_told,
+    counter_named,
+    drain_told,
+    figure,
+    lasted,
+    level_told,
+)
 from sealane.gateway.statistics_form import AccountRow, BalanceRow, CounterRow, Document
-
-RISKY = frozenset({"withdraw-funds", "account-transfer"})
-"""Permissions that trading never needs."""
 
 
 def accounts(document: Document) -> Html:
@@ -106,10 +112,9 @@ def counters(document: Document) -> Html:
 
 
 def _counter(account: AccountRow, one: CounterRow) -> tuple[object, ...]:
-    name = "REST calls" if one["name"] == "rest" else f"trading {one['name']}"
     most = one["open_orders_limit"]
     return (
-        stacked(account["account"], name),
+        stacked(account["account"], counter_named(one)),
         tag("span", gauge(one), tag("span", level_told(one), class_="level-told"), class_="gauged"),
         drain_told(one),
         f"cost {figure(one['waited_for'])}" if one["waited_for"] else "none",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealane.gateway.dashboard.markup import Html, html, tag
-from sealane.gateway.dashboard.words import STATUS_WORDS, figure, lasted
+from sealane.gateway.dashboard.words import STATUS_WORDS
 from sealane.gateway.statistics_form import CounterRow
 
 SHAPES = {
@@ -42,18 +42,6 @@ def gauge(counter: CounterRow) -> Html:
     level = tag("rect", width=width, height=GAUGE_HEIGHT, rx=2, class_=f"level {kind}")
     box = f"0 0 {GAUGE_WIDTH} {GAUGE_HEIGHT}"
     return tag("svg", track, level, viewBox=box, preserveAspectRatio="none", aria_hidden="true", class_="gauge")
-
-
-def level_told(counter: CounterRow) -> str:
-    """A counter's level and limit in words."""
-    return f"{figure(counter['level'])} of {figure(counter['limit'])}"
-
-
-def drain_told(counter: CounterRow) -> str:
-    """When it will be empty, and what it blocks."""
-    if counter["blocked_s"]:
-        return f"throttled for another {lasted(counter['blocked_s'])}"
-    return f"empty in {lasted(counter['drain_s'])}" if counter["drain_s"] >= 0.5 else "empty"
 
 
 def stacked(first: object, *more: object) -> Html:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sealane.gateway.statistics_form import BalanceRow, LaneRow
+from sealane.gateway.statistics_form import BalanceRow, CounterRow, LaneRow
 
 UNKNOWN = "not known"
 CENT = Decimal("0.01")
 STATUS_WORDS = {"pass": "Pass", "warn": "Warn", "fail": "Fail"}
+RISKY = frozenset({"withdraw-funds", "account-transfer"})
+"""Permissions of a key at Kraken that trading never needs."""
 OUTCOME_WORDS = {"in_doubt": "in doubt"}
 
 
@@ -81,3 +83,20 @@ def holder_told(lane: LaneRow) -> str:
 def outcome_told(outcome: str) -> str:
     """An outcome in people's words."""
     return OUTCOME_WORDS.get(outcome, outcome)
+
+
+def counter_named(counter: CounterRow) -> str:
+    """Which of Kraken's counters it is."""
+    return "REST calls" if counter["name"] == "rest" else f"trading {counter['name']}"
+
+
+def level_told(counter: CounterRow) -> str:
+    """A counter's level and limit in words."""
+    return f"{figure(counter['level'])} of {figure(counter['limit'])}"
+
+
+def drain_told(counter: CounterRow) -> str:
+    """When it will be empty, and what it blocks."""
+    if counter["blocked_s"]:
+        return f"throttled for another {lasted(counter['blocked_s'])}"
+    return f"empty in {lasted(counter['drain_s'])}" if counter["drain_s"] >= 0.5 else "empty"
