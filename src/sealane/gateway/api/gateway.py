@@ -40,6 +40,7 @@ from sealane.gateway.keys.key_file import KeyRing
 from sealane.gateway.keys.ledger import Ledger
 from sealane.gateway.keys.private_files import DISK, make_folder
 from sealane.gateway.keys.replay_guard import ReplayGuards
+from sealane.gateway.keys.virtual_key import VirtualKey
 from sealane.gateway.traffic import Traffic
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
@@ -163,6 +164,10 @@ class Gateway:
                 return calls
             await asyncio.sleep(LOCK_PAUSE_S)
         return None
+
+    def virtual_keys(self) -> tuple[VirtualKey, ...]:
+        """The virtual keys that there are, for whoever shows them."""
+        return self._calls.ring.all() if self._calls else ()
 
     # --- requests -------------------------------------------------------------------------------------------------
 
