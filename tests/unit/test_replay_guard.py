@@ -16,6 +16,7 @@ from sealane.gateway.keys.replay_guard import OPEN_MAX, WINDOW, ReplayGuard, Rep
 
 SIZE = 8 * WINDOW
 MOST = 2**63 - 1
+SHORT_LIVED = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ class GuardMachine(RuleBasedStateMachine):
         import tempfile
         from pathlib import Path
 
-        self.folder = tempfile.TemporaryDirectory(prefix="guard-")
+        self.folder = tempfile.TemporaryDirectory(prefix="guard-", dir=SHORT_LIVED)
         self.mishap = None
         self.model = Model()
         self.path = Path(self.folder.name) / "key.nonces"
