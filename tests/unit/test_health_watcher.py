@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from sealane.broker.port import ErrorKind
-from sealane.errors import NotDurable, SettingsError
+from sealane.errors import NotDurable, SettingsError, Unavailable
 from sealane.gateway.fleet import TRIAL, Fleet, held_since, shortened
 from sealane.gateway.notify import READY, Manager
 from sealane.gateway.service import Service
 from sealane.gateway.settings import ServeSettings
 from sealane.gateway.sightings import LaneSeen
+from sealane.gateway.watch_settings import PERMISSIONS_S
 from sealane.gateway.watcher import Round, Watcher
 from sealane.store.lock_holders import lock_holders
 from sealane.testing import FakeClock
@@ -33,6 +34,7 @@ class ObedientBroker:
         self.gate, self.under_way = threading.Event(), threading.Event()
         self.gate.set()
         self.next_try_s = self.tried_ns = None
+        self.permissions, self.permissions_asked, self.errors = ("query-funds",), 0, 0
 
     def connect(self):
         return bool(self.get_account_balance_detailed())
@@ -43,15 +45,23 @@ class ObedientBroker:
         assert self.gate.wait(LIMIT_S)
         return {"account": self.account}
 
+    def ask_permissions(self):
+        self.permissions_asked += 1
+        if isinstance(self.permissions, Exception):
+            raise self.permissions
+        return self.permissions
+
     def figures(self):
         return SimpleNamespace(
             available=True,
-            error_count=0,
+            error_count=self.errors,
             last_error=None,
             as_of=1.0 if self.asked else None,
             error_kind=ErrorKind.NONE,
             tried_ns=self.tried_ns,
             recovery=SimpleNamespace(next_try_in_s=self.next_try_s),
+            total=None,
+            amounts=None,
         )
 
     def close(self):
@@ -84,6 +94,32 @@ def test_each_account_is_asked_once_a_round_and_by_one_at_a_time(service):
     assert watcher.wait_for_askers(LIMIT_S)
     assert (master.asked, anna.asked) == (1, 2)
     assert service.state().seen.accounts["MASTER"].asking_ns is None
+
+
+def test_permissions_are_asked_for_now_and_then_and_stay_known(service):
+    watcher, master, clock = service.watcher, brokers(service)[0], service.fleet.clock
+
+    def look():
+        watcher.look_once()
+        assert watcher.wait_for_askers(LIMIT_S)
+        watcher.rounds[0].once()
+        return watcher.seen().accounts["MASTER"]
+
+    first = look()
+    assert (first.permissions, first.permissions_ns) == (("query-funds",), clock.boot_ns())
+    clock.advance(PERMISSIONS_S - 1)
+    look()
+    assert master.permissions_asked == 1
+    master.permissions = Unavailable("no answer")
+    clock.advance(1)
+    assert look().permissions_ns == first.permissions_ns, "what was told stays known, with its age"
+    assert master.permissions_asked == 2
+    master.permissions, master.errors = ("modify-trades",), 1
+    clock.advance(PERMISSIONS_S)
+    look()
+    assert master.permissions_asked == 2, "an account in trouble is left alone"
+    master.errors = 0
+    assert look().permissions == ("modify-trades",)
 
 
 def test_requests_ask_nobody(service):

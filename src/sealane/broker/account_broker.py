@@ -7,6 +7,7 @@ A broker of one exchange derives from this and says how to fetch (``fetch_holdin
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,6 +41,7 @@ class BrokerFigures:
         recovery: how the background goes about it.
         error_kind: what kind of trouble ``last_error`` is.
         tried_ns: when the last fetch ended, well or not, in nanoseconds since boot; None before the first.
+        amounts: every asset as last known, by the exchange's own name; None where nothing is.
     """
 
     account: str
@@ -53,6 +55,7 @@ class BrokerFigures:
     recovery: RecoveryFigures
     error_kind: ErrorKind = ErrorKind.NONE
     tried_ns: int | None = None
+    amounts: Mapping[str, Decimal] | None = None
 
 
 class AccountBroker:
@@ -151,6 +154,7 @@ class AccountBroker:
             recovery=self._balance.recovery(),
             error_kind=standing.error_kind,
             tried_ns=standing.tried_ns,
+            amounts=known.amounts if known else None,
         )
 
     def _asked(self) -> Reading:

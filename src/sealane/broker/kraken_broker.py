@@ -24,8 +24,8 @@ from sealane.client.accounts import MASTER
 from sealane.client.own_writes import hear_writes
 from sealane.client.settings import Settings
 from sealane.core.balance import Balance
-from sealane.core.methods import method_named
-from sealane.errors import Refused, SealaneError, SettingsError
+from sealane.core.methods import HARMLESS, method_named
+from sealane.errors import Refused, SealaneError, SettingsError, Unavailable
 from sealane.global_nonce import get_global_nonce_manager
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import rebuilt_after_fork
@@ -146,6 +146,18 @@ class KrakenBroker(AccountBroker):
             return client.place_order(**order)
         finally:
             self._balance.drop()
+
+    def ask_permissions(self) -> tuple[str, ...]:
+        """What the key may do, by Kraken's names such as ``"modify-trades"``: one call, which needs no permission.
+
+        Raises as ``Kraken.private`` does, and Unavailable where the answer says nothing of permissions. It does not
+        touch the error count.
+        """
+        info = self.client.private(HARMLESS)
+        names = info.get("permissions") if isinstance(info, dict) else None
+        if not isinstance(names, list):
+            raise Unavailable("Kraken's answer says nothing of the key's permissions")
+        return tuple(sorted(map(str, names)))
 
     def _kraken_private_call(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
         """One private call on the account's lane, in the documents' shape: ``{"error": [], "result": …}``.

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,14 +46,28 @@ def serve(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Off loopback: others may read who is there, and how they fare.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="A certificate chain, for https; else SEALANE_TLS_CERT.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key; else SEALANE_TLS_KEY.")] = None,
+    unix_socket: Annotated[
+        Path | None, typer.Option("--unix-socket", help="Listen there instead; else SEALANE_UNIX_SOCKET.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve health, metrics and a page until Ctrl-C; without keys, on the built-in simulator."""
     with told_errors(as_json):
-        gateway_settings, gateway_server, gateway_fleet = _gateway()
+        gateway_settings, gateway_server, gateway_fleet, gateway_keys = _gateway()
         settings = gateway_settings.ServeSettings.from_env(
-            os.environ, host=host, port=port, allow_network=allow_network
+            os.environ,
+            host=host,
+            port=port,
+            allow_network=allow_network,
+            tls_cert=str(tls_cert or ""),
+            tls_key=str(tls_key or ""),
+            unix_socket=str(unix_socket or ""),
         )
+        folder = gateway_keys.gateway_folder(os.environ)  # before the simulator's accounts are put into the environment
         simulation = _simulation(os.environ)
         simulated = bool(simulation)
         with _logged(simulated), _exchange(simulation):
@@ -61,6 +76,7 @@ def serve(
             gateway_server.serve(
                 fleet,
                 settings,
+                folder=folder,
                 simulation=simulation,
                 before_asking=_announce_nonces,
                 ready=lambda url: _tell(url, names, simulated, as_json),
@@ -75,15 +91,15 @@ def _simulation(environ: Mapping[str, str]) -> str:
     return (COINBASE_ONLY if coinbase else NO_KEY) + ". Set KRAKEN_API_KEY and KRAKEN_API_SECRET to serve Kraken"
 
 
-def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
+def _gateway() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     """The service's modules; they want libraries of their own."""
     try:
-        from sealane.gateway import fleet, server, settings
+        from sealane.gateway import fleet, keys, server, settings
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("sealane"):
             raise
         raise SettingsError(f"the service needs {missing.name}: pip install 'sealane[cli,gateway]'") from None
-    return settings, server, fleet
+    return settings, server, fleet, keys
 
 
 def _broker(account: str) -> KrakenBroker:

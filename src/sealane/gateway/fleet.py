@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
@@ -70,6 +71,14 @@ class BrokerFigures(Protocol):
     def recovery(self) -> RecoveryFigures:
         """How it goes about its errors."""
 
+    @property
+    def total(self) -> Decimal | None:
+        """USD and USDT together, as last known."""
+
+    @property
+    def amounts(self) -> Mapping[str, Decimal] | None:
+        """Every asset, as last known."""
+
 
 class WatchedBroker(Protocol):
     """What the watcher needs of a broker."""
@@ -79,6 +88,9 @@ class WatchedBroker(Protocol):
 
     def get_account_balance_detailed(self) -> object:
         """Ask for the balance, unless it was asked for a moment ago; does not raise for what the exchange did."""
+
+    def ask_permissions(self) -> tuple[str, ...]:
+        """Ask what the key may do; raises a SealaneError where that is not told."""
 
     def figures(self) -> BrokerFigures:
         """How it stands; asks nobody."""
@@ -284,6 +296,8 @@ def standing(one: Served, now_ns: int) -> AccountSeen:
         as_of=figures.as_of,
         asked_ns=figures.tried_ns,
         next_try_s=figures.recovery.next_try_in_s,
+        total=figures.total,
+        amounts=figures.amounts,
     )
 
 

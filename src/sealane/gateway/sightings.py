@@ -6,7 +6,9 @@ seconds (``…_s``, or ``as_of``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from sealane.broker.port import ErrorKind
 from sealane.client.statistics import CounterFigures
@@ -114,7 +116,7 @@ class KeySeen:
 
 @dataclass(frozen=True)
 class AccountSeen:
-    """How an account's broker stands; the amounts are nobody's business here.
+    """How an account's broker stands. Its amounts are shown on the dashboard alone, in no probe and no metric.
 
     Attributes:
         available, error_count: False from the third error in a row on; errors in a row.
@@ -125,6 +127,8 @@ class AccountSeen:
         asking_ns: since when it waits for one, None where it does not.
         took_s: how long the last asking took, with the wait for the lane.
         next_try_s: seconds until the broker's own recovery asks again, None where it does not.
+        total: USD and USDT together as last known, None where nothing is; amounts: every asset, by Kraken's names.
+        permissions: what Kraken lets the key do, None where it was not told; permissions_ns: when it told.
     """
 
     seen_ns: int
@@ -137,6 +141,10 @@ class AccountSeen:
     asking_ns: int | None = None
     took_s: float = 0.0
     next_try_s: float | None = None
+    total: Decimal | None = None
+    amounts: Mapping[str, Decimal] | None = None
+    permissions: tuple[str, ...] | None = None
+    permissions_ns: int | None = None
 
 
 @dataclass(frozen=True)

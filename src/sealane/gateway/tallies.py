@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sealane.core import events
 from sealane.core.methods import METHODS
@@ -32,11 +32,15 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Tally:
-    """The counts at one moment: by name, then by labels, of which the account comes first."""
+    """The counts at one moment: by name, then by labels, of which the account comes first.
+
+    ``last_answer`` is what an account's last refused nonce led to: ``again``, ``jump`` or ``stop``.
+    """
 
     counts: Mapping[str, Mapping[tuple[str, ...], float]]
     last_trouble: Mapping[str, Trouble]
     last_refusal_s: Mapping[str, float]
+    last_answer: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, name: str, *labels: str) -> float:
         """One count, 0 where it never happened."""
@@ -56,6 +60,7 @@ class Tallies:
         self._counts: dict[str, collections.Counter[tuple[str, ...]]] = collections.defaultdict(collections.Counter)
         self._trouble: dict[str, Trouble] = {}
         self._refused_s: dict[str, float] = {}
+        self._answers: dict[str, str] = {}
 
     def hear(self, event: events.Event) -> None:
         """Count one event."""
@@ -69,8 +74,9 @@ class Tallies:
                 case events.RoomAwaited(_, _, wait_s, _):
                     self._add(ROOM_WAITS, account)
                     self._add(ROOM_WAIT_S, account, by=wait_s)
-                case events.NonceRefused():
+                case events.NonceRefused(_, _, answer):
                     self._add(REFUSALS, account)
+                    self._answers[account] = answer
                     self._refused_s[account] = self._wall_ns() / 1e9
                 case _:
                     if (name := _NAMES.get(type(event))) is not None:
@@ -88,7 +94,7 @@ class Tallies:
         """The counts so far."""
         with self._mutex:
             counts = {name: dict(rows) for name, rows in self._counts.items()}
-            return Tally(counts, dict(self._trouble), dict(self._refused_s))
+            return Tally(counts, dict(self._trouble), dict(self._refused_s), dict(self._answers))
 
 
 _NAMES: dict[type[events.Event], str] = {

@@ -15,6 +15,8 @@ HUNG_S = 300.0
 """A thread of the watcher that is at one round for so long hangs for good."""
 DOUBT_GRACE_S = 5.0
 """An order whose answer is younger than this is under way, not in doubt."""
+PERMISSIONS_S = 900.0
+"""Every so often Kraken is asked what a key may do: one call more, and a person changes that seldom."""
 ASKERS_MAX = 8
 """Accounts that are asked at the same time."""
 LANE_AWAITED = ("this host's lease of lane", "was busy for", "is still being handed over")

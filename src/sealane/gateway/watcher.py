@@ -6,8 +6,9 @@
 2. Each account is asked by one thread at a time, at most ``ASKERS_MAX`` at once, and not at all while its broker is
    recovering: that asks by itself, in the rhythm that the trouble wants. Once its quarantine was lifted, by whoever
    did that anywhere, it is asked at once.
-3. What an asker brought is looked at as soon as it is there, not at the next round.
-4. ``seen()`` waits for nothing: it hands out what the threads left.
+3. With the balance an asker asks now and then what the key may do; what was told stays known until it is told anew.
+4. What an asker brought is looked at as soon as it is there, not at the next round.
+5. ``seen()`` waits for nothing: it hands out what the threads left.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sealane.core.nonce import NS_PER_S
+from sealane.errors import SealaneError
 from sealane.gateway.fleet import Fleet, Served, held_since, standing
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, RoundSeen, Sighting, StoreSeen
-from sealane.gateway.watch_settings import ASKERS_MAX, LOOK_S, STORE_TRIAL_S, WATCH_S
+from sealane.gateway.watch_settings import ASKERS_MAX, LOOK_S, PERMISSIONS_S, STORE_TRIAL_S, WATCH_S
 from sealane.runtime.clock import Clock
 from sealane.runtime.waiters import WaiterPool
 
@@ -88,11 +91,17 @@ class Round:
 
 @dataclass(frozen=True)
 class _Asking:
-    """Since when an account is being asked, how long that took the last time, and whether there was a first time."""
+    """Since when an account is being asked, how long that took the last time, and whether there was a first time.
+
+    ``permissions`` are those that Kraken told last, at ``permissions_ns``; ``permissions_due_ns`` is when to ask again.
+    """
 
     was_asked: bool = False
     asking_ns: int | None = None
     took_s: float = 0.0
+    permissions: tuple[str, ...] | None = None
+    permissions_ns: int | None = None
+    permissions_due_ns: int = 0
 
 
 class Watcher:
@@ -157,10 +166,7 @@ class Watcher:
 
     def _with_askings(self, accounts: dict[str, AccountSeen]) -> dict[str, AccountSeen]:
         askings = self._askings
-        return {
-            name: replace(account, asking_ns=askings[name].asking_ns, took_s=askings[name].took_s)
-            for name, account in accounts.items()
-        }
+        return {name: _with_asking(account, askings[name]) for name, account in accounts.items()}
 
     # --- the rounds -------------------------------------------------------------------------------------------------
 
@@ -202,12 +208,26 @@ class Watcher:
         try:
             if not self._ending:
                 one.broker.connect() if first else one.broker.get_account_balance_detailed()
+            self._asked(one, was_asked=True, took_s=(self.clock.boot_ns() - before_ns) / NS_PER_S)
+            self._ask_permissions(one)
         finally:
-            now_ns = self.clock.boot_ns()
-            with self._idle:
-                self._askings[one.member.account] = _Asking(True, None, (now_ns - before_ns) / NS_PER_S)
-                self._idle.notify_all()
-            self.rounds[0].soon()
+            self._asked(one, was_asked=True, asking_ns=None)
+
+    def _ask_permissions(self, one: Served) -> None:
+        now_ns, asking = self.clock.boot_ns(), self._askings[one.member.account]
+        if self._ending or now_ns < asking.permissions_due_ns or one.broker.figures().error_count:
+            return
+        self._asked(one, permissions_due_ns=now_ns + int(PERMISSIONS_S * NS_PER_S))
+        try:
+            self._asked(one, permissions=one.broker.ask_permissions(), permissions_ns=now_ns)
+        except SealaneError as error:
+            logger.info("what the key of %s may do was not told: %s", one.member.account, error)
+
+    def _asked(self, one: Served, **changes: Any) -> None:
+        with self._idle:
+            self._askings[one.member.account] = replace(self._askings[one.member.account], **changes)
+            self._idle.notify_all()
+        self.rounds[0].soon()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -230,6 +250,16 @@ class Watcher:
 
     def _nobody_asks(self) -> bool:
         return all(asking.asking_ns is None for asking in self._askings.values())
+
+
+def _with_asking(account: AccountSeen, asking: _Asking) -> AccountSeen:
+    return replace(
+        account,
+        asking_ns=asking.asking_ns,
+        took_s=asking.took_s,
+        permissions=asking.permissions,
+        permissions_ns=asking.permissions_ns,
+    )
 
 
 def is_lifted(before: KeySeen | None, now: KeySeen) -> bool:
