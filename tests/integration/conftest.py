@@ -1,5 +1,6 @@
 import pytest
 
+from gateway_bench import served
 from sealane.simulator import Simulator
 
 
@@ -30,3 +31,19 @@ def keys(sim, into_environment):
     """The environment of a program whose MASTER and one user live on the simulator."""
     into_environment(sim, "daivon_frazier")
     return sim
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory):
+    """``sealane serve`` in front of a simulator, with one account for each client that is tried on it."""
+    with Simulator(accounts=30, seed=17) as simulator, served(simulator, tmp_path_factory.mktemp("gateway")) as bench:
+        yield bench
+        assert simulator.journal()["summary"]["refused_nonce"] == 0
+        assert simulator.journal()["summary"]["nonces_rose"]
+    simulator.audit()
+
+
+@pytest.fixture
+def bot(gateway):
+    """A virtual key of an account of its own; its name is the account's."""
+    return gateway.fresh()

@@ -32,6 +32,7 @@ LIMIT_S = 20
 PAUSE_S = 0.01
 NS_PER_S = 1_000_000_000
 LANE = "kraken_global_nonce"
+OWN_CALLS = ("Balance", "GetApiKeyInfo")
 
 
 class Bot(Probe):
@@ -58,19 +59,34 @@ class Bench:
     def __init__(self, sim: Simulator, environ: Mapping[str, str]) -> None:
         self.sim, self.environ, self.url = sim, dict(environ), ""
         self.keys = KeyFile(gateway_folder(environ))
+        self._users = (one.name for one in sim.accounts[1:])
 
     def key(self, name: str, account: str = "MASTER", *, expires_s: float | None = None, **policy: Any) -> SimAccount:
         """A new virtual key, in the form in which the simulator's own are given."""
         made, secret = self.keys.create(name, account, Policy(**policy), self.now_s(), expires_s)
         return SimAccount(name, made.current.key, secret)
 
+    def fresh(self, **policy: Any) -> SimAccount:
+        """A virtual key of an account that no other was made for, under the account's name."""
+        account = next(self._users)
+        return self.key(account, account, **policy)
+
     def now_s(self) -> float:
         return SYSTEM_CLOCK.wall_ns() / NS_PER_S
 
     def methods(self, account: str | None = None) -> list[str]:
-        """What reached the exchange, in its order."""
+        """What reached the exchange, in its order, without the looks at balances and the fences of the gateway's own."""
         entries = self.sim.journal()["entries"]
-        return [entry["method"] for entry in entries if account in (None, entry["account"])]
+        return [
+            entry["method"]
+            for entry in entries
+            if account in (None, entry["account"]) and entry["method"] not in OWN_CALLS
+        ]
+
+    def tally(self, account: str) -> Mapping[str, Any]:
+        """The exchange's figures of an account's key."""
+        found: Mapping[str, Any] = self.sim.journal()["summary"]["by_account"][account]
+        return found
 
     def audit(self, key: str) -> list[dict[str, Any]]:
         """What was written down of a virtual key's calls."""
