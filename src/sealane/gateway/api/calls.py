@@ -118,7 +118,7 @@ class Calls:
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except Crowded:
-            return envelope.throttled(self.clock.wall_ns() / NS_PER_S)
+            return envelope.throttled("too many calls are under way: wait for their answers")
         except SealaneError as error:
             return of_error(error)
 
@@ -134,9 +134,7 @@ class Calls:
         if why := policy_refusal(policy, method, params, canonical):
             raise Denied(why)
         if policy.share and not self.shares.takes(held.name, policy.share, method, self.clock.boot_ns()):
-            return refusal(
-                envelope.RATE_LIMIT, "throttled", detail="the key's share of the account's budget is used up"
-            )
+            return envelope.throttled("the key's share of the account's budget is used up")
         if method == HARMLESS:
             return key_info(signed, held)
         kind = method_class(method, params)
