@@ -59,7 +59,7 @@ class Bench:
     def __init__(self, sim: Simulator, environ: Mapping[str, str]) -> None:
         self.sim, self.environ, self.url = sim, dict(environ), ""
         self.keys = KeyFile(gateway_folder(environ))
-        self._users = (one.name for one in sim.accounts[1:])
+        self.users = (one.name for one in sim.accounts[1:])
 
     def key(self, name: str, account: str = "MASTER", *, expires_s: float | None = None, **policy: Any) -> SimAccount:
         """A new virtual key, in the form in which the simulator's own are given."""
@@ -68,7 +68,7 @@ class Bench:
 
     def fresh(self, **policy: Any) -> SimAccount:
         """A virtual key of an account that no other was made for, under the account's name."""
-        account = next(self._users)
+        account = next(self.users)
         return self.key(account, account, **policy)
 
     def now_s(self) -> float:

@@ -76,6 +76,9 @@ class Calls:
         if isinstance(held, Answer):
             self._note(signed, "", "", held)
             return held
+        if repeated := self._repeated(signed, held):
+            self._settled(signed, held, repeated, 0.0, 0.0)
+            return repeated
         TIMING.set(timing)
         self.traffic.waiting(held.name, 1)
         try:
@@ -90,7 +93,7 @@ class Calls:
     # --- who it is ------------------------------------------------------------------------------------------------
 
     def _admitted(self, signed: Signed) -> Held | Answer:
-        """Whose call it is, where key, signature and nonce are right."""
+        """Whose call it is, where key and signature are right."""
         now_s = self.clock.wall_ns() / NS_PER_S
         held = self.ring.find(signed.api_key, now_s)
         is_signed = signed.is_signed_with((held.secret if held else _NOBODY).reveal())
@@ -98,15 +101,17 @@ class Calls:
             return refusal(envelope.UNAVAILABLE, "unavailable", detail="the virtual keys cannot be read")
         if held is None or held.is_expired(now_s):
             return refusal(envelope.INVALID_KEY)
-        if not is_signed:
-            return refusal(envelope.INVALID_SIGNATURE)
+        return held if is_signed else refusal(envelope.INVALID_SIGNATURE)
+
+    def _repeated(self, signed: Signed, held: Held) -> Answer | None:
+        """The answer to a call whose nonce cannot be taken, None where it was."""
         try:
             is_new = self.replays.accept(held.fingerprint, signed.nonce)
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except SealaneError as error:
             return of_error(error)
-        return held if is_new else refusal(envelope.INVALID_NONCE, detail="the nonce was used, or is too far back")
+        return None if is_new else refusal(envelope.INVALID_NONCE, detail="the nonce was used, or is too far back")
 
     # --- what becomes of it ---------------------------------------------------------------------------------------
 
