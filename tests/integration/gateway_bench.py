@@ -59,6 +59,7 @@ class Bench:
     def __init__(self, sim: Simulator, environ: Mapping[str, str]) -> None:
         self.sim, self.environ, self.url = sim, dict(environ), ""
         self.keys = KeyFile(gateway_folder(environ))
+        self.excused: set[str] = set()  # accounts whose nonces are refused on purpose: by replays, or direct calls
         self.users = (one.name for one in sim.accounts[1:])
 
     def key(self, name: str, account: str = "MASTER", *, expires_s: float | None = None, **policy: Any) -> SimAccount:
