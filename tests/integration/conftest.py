@@ -1,6 +1,6 @@
 import pytest
 
-from gateway_bench import served
+from gateway_bench import Key, OnThread, served
 from sealane.simulator import Simulator
 
 
@@ -48,3 +48,27 @@ def gateway(tmp_path_factory):
 def bot(gateway):
     """A virtual key of an account of its own; its name is the account's."""
     return gateway.fresh()
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory):
+    """The same application on a thread of this process, by a clock that can be moved; for its policies."""
+    with Simulator(accounts=60, seed=23) as simulator, OnThread(simulator, tmp_path_factory.mktemp("desk")) as bench:
+        yield bench
+    summary = simulator.journal()["summary"]
+    assert (summary["refused_nonce"], summary["nonces_rose"]) == (0, True)
+    simulator.audit()
+
+
+@pytest.fixture
+def make(desk):
+    """Makes virtual keys of one account, which no other test has."""
+    account, made = next(desk.users), []
+
+    def new(name="bot", **policy):
+        made.append(Key(desk, account, f"{name}-{account}", **policy))
+        return made[-1]
+
+    yield new
+    for key in made:
+        key.close()

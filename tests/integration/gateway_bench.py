@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ LIMIT_S = 20
 PAUSE_S = 0.01
 NS_PER_S = 1_000_000_000
 LANE = "kraken_global_nonce"
+DENIED = {"error": ["EGeneral:Permission denied"]}
+LIMIT = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "25000"}
+Make = Callable[..., "Key"]
 OWN_CALLS = ("Balance", "GetApiKeyInfo")
 
 
@@ -103,6 +106,40 @@ def environ_of(sim: Simulator, folder: Path, **more: str) -> dict[str, str]:
         environ[f"KRAKEN_{name}API_KEY"] = account.api_key
         environ[f"KRAKEN_{name}API_SECRET"] = account.api_secret
     return environ
+
+
+class Key(Bot):
+    """A bot with one virtual key, and what of it reached the exchange."""
+
+    def __init__(self, bench: "Bench", account: str, name: str, **policy: Any) -> None:
+        super().__init__(bench.url, bench.key(name, account, **policy))
+        self.bench, self.on = bench, account
+
+    def reached(self, method: str) -> int:
+        return self.bench.methods(self.on).count(method)
+
+    def ask(self, method: str, **fields: Any) -> Any:
+        return self.private(method, as_json=True, **fields)
+
+    def deny(self, method: str, why: str, *, as_json: bool = True, **fields: Any) -> None:
+        before = self.reached(method)
+        assert self.private(method, as_json=as_json, **fields) == DENIED
+        assert why in self.why, self.why
+        assert self.reached(method) == before
+
+    def allow(self, method: str, **fields: Any) -> Any:
+        before = self.reached(method)
+        answer = self.ask(method, **fields)
+        assert answer["error"] == [], self.why
+        assert self.reached(method) == before + 1
+        return answer["result"]
+
+    def place(self, **fields: Any) -> str:
+        (txid,) = self.allow("AddOrder", **(LIMIT | fields))["txid"]
+        return str(txid)
+
+    def open(self) -> set[str]:
+        return set(self.ask("OpenOrders")["result"]["open"])
 
 
 # --- a process --------------------------------------------------------------------------------------------------------
