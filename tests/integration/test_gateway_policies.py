@@ -94,7 +94,7 @@ def test_pairs_of_batches_and_changes(make: Make) -> None:
     bot, other = make(pairs=frozenset({"XBTUSD"}), own_orders=False), make("other")
     bot.deny("AddOrderBatch", "ETHUSD", **(ASKED["AddOrderBatch"] | {"pair": "ETHUSD"}))
     inner = [LIMIT | {"pair": "ETHUSD"}, LIMIT]
-    bot.deny("AddOrderBatch", "without a pair of its own", pair="XBTUSD", orders=inner)
+    bot.deny("AddOrderBatch", "without pair or orders of its own", pair="XBTUSD", orders=inner)
     foreign = other.place(pair="ETHUSD", price="1500")
     bot.deny("AmendOrder", "ETHUSD", txid=foreign, order_qty="0.02")
     bot.deny("AmendOrder", "on ETHUSD, not on XBTUSD", txid=foreign, pair="XBTUSD", order_qty="0.02")

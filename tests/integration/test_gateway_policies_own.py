@@ -1,6 +1,7 @@
 """Virtual keys of one account side by side: each sees to its own orders; and the life of a key, while the gateway runs."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sealane.simulator.accounts import SimAccount
 UNKNOWN = {"error": ["EOrder:Unknown order"]}
 INVALID_KEY = {"error": ["EAPI:Invalid key"]}
 INVALID_SIGNATURE = {"error": ["EAPI:Invalid signature"]}
+LANE_BUSY_S = 0.3
 CANCELS = ("CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter", "AmendOrder", "EditOrder")
 
 
@@ -109,20 +111,12 @@ def test_a_name_that_another_key_s_order_has_takes_nothing_from_it(make: Make, d
     txid = owner.place(cl_ord_id="wanted")
     assert other.ask("AddOrder", **LIMIT, cl_ord_id="wanted")["error"] != []
     refused_everywhere(other, naming(txid, "wanted", 4)[:2])
-    desk.sim.add_fault("delay", methods=["OpenOrders"], account=owner.on, delay_s=0.3)
-    import threading
-
-    reads = Bot(desk.url, owner.account, first_nonce=10_000)
-    slow = threading.Thread(target=reads.private, args=("OpenOrders",))
-    again = threading.Thread(target=lambda: other.ask("AddOrder", **LIMIT, cl_ord_id="wanted"))
-    slow.start()
-    again.start()
-    twin = Bot(desk.url, other.account, first_nonce=20_000)
-    desk.until(lambda: desk.audit(other.account.name)[-1]["event"] == "order asked")
-    answer = twin.private("CancelOrder", cl_ord_id="wanted")
-    slow.join()
-    again.join()
-    reads.close()
-    twin.close()
+    desk.sim.add_fault("delay", methods=["ClosedOrders"], account=owner.on, delay_s=LANE_BUSY_S)
+    reader, twin = (Bot(desk.url, key.account, first_nonce=10_000) for key in (owner, other))
+    with reader, twin, ThreadPoolExecutor(2) as threads:
+        threads.submit(reader.private, "ClosedOrders")
+        threads.submit(other.ask, "AddOrder", **LIMIT, cl_ord_id="wanted")
+        desk.until(lambda: [row["event"] for row in desk.audit(other.account.name)].count("order asked") == 2)
+        answer = twin.private("CancelOrder", cl_ord_id="wanted")
     assert answer == UNKNOWN
     assert owner.open() == {txid}
