@@ -1,6 +1,6 @@
 import pytest
-
 from gateway_bench import Key, OnThread, served
+
 from sealane.simulator import Simulator
 
 

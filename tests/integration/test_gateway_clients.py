@@ -13,6 +13,7 @@ import ccxt
 import ccxt.async_support
 import krakenex
 import pytest
+from gateway_bench import Bench
 from kraken.exceptions import (
     KrakenInsufficientFundsError,
     KrakenInvalidNonceError,
@@ -21,7 +22,6 @@ from kraken.exceptions import (
 )
 from kraken.spot import Market, SpotAsyncClient, SpotClient, Trade, User
 
-from gateway_bench import Bench
 from sealane.simulator.accounts import SimAccount
 
 SYMBOL = "BTC/USD"

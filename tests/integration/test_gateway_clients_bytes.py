@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
 from gateway_bench import Bench, Bot
+
 from sealane.simulator.accounts import SimAccount
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "25000.1"}
@@ -121,7 +121,9 @@ def test_batches(pair: Pair, volumes: tuple[dict[str, Any], ...]) -> None:
 
 @pytest.mark.parametrize("method", ["Balance", "AddOrder"])
 def test_a_warning_comes_through(gateway: Bench, pair: Pair, method: str) -> None:
-    gateway.sim.add_fault("warning", warning="WGeneral:Danger", methods=[method], account=pair.direct.account.name, count=2)
+    gateway.sim.add_fault(
+        "warning", warning="WGeneral:Danger", methods=[method], account=pair.direct.account.name, count=2
+    )
     direct, through = pair.ask(method, **(ORDER if method == "AddOrder" else {}))
     assert b"WGeneral:Danger" in through
     assert TXID.sub(b"TXID", direct) == TXID.sub(b"TXID", through)

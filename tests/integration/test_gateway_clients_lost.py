@@ -7,9 +7,9 @@ import ccxt
 import krakenex
 import pytest
 import requests
+from gateway_bench import Bench, Bot
 from kraken.spot import Trade
 
-from gateway_bench import Bench, Bot
 from sealane.simulator.accounts import SimAccount
 
 SYMBOL = "BTC/USD"

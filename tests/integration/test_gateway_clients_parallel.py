@@ -13,10 +13,10 @@ import ccxt
 import ccxt.async_support
 import krakenex
 import pytest
+from gateway_bench import Bench, Bot
 from kraken.exceptions import KrakenApiLimitExceededError
 from kraken.spot import SpotAsyncClient, Trade, User
 
-from gateway_bench import Bench, Bot
 from sealane.gateway.api.waiting import CLASS_MAX
 from sealane.gateway.keys.replay_guard import WINDOW
 from sealane.simulator.accounts import SimAccount
@@ -65,7 +65,9 @@ def test_krakenex_in_threads(gateway: Bench, bot: SimAccount) -> None:
     """Its nonce is the millisecond: two calls of one are told so by the gateway, and never get to the exchange."""
     api = krakenex.API(bot.api_key, bot.api_secret)
     api.uri = gateway.url
-    errors = Counter(error for answer in in_threads(lambda: api.query_private("OpenOrders")) for error in answer["error"])
+    errors = Counter(
+        error for answer in in_threads(lambda: api.query_private("OpenOrders")) for error in answer["error"]
+    )
     api.close()
     assert errors.keys() <= {INVALID_NONCE}
     assert refused(gateway, bot) == errors
@@ -137,7 +139,9 @@ def test_bots_of_every_unit_share_an_account(gateway: Bench) -> None:
     account = next(gateway.users)
     keys = {unit: gateway.key(f"unit-{digits}", account) for unit, digits in UNITS.items()}
     now = str(int(gateway.now_s() * 10**9))
-    bots = [Bot(gateway.url, keys[unit], first_nonce=int(now[: UNITS[unit]])) for unit in [*UNITS, *reversed(UNITS)][:4]]
+    bots = [
+        Bot(gateway.url, keys[unit], first_nonce=int(now[: UNITS[unit]])) for unit in [*UNITS, *reversed(UNITS)][:4]
+    ]
     for bot in [*bots, *reversed(bots)]:
         assert bot.private("OpenOrders")["error"] == []
     assert gateway.methods(account) == ["OpenOrders"] * 2 * len(bots)

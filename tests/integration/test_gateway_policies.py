@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from gateway_bench import DENIED, LIMIT, Key, Make, OnThread
+
 from sealane.core.methods import METHODS
 from sealane.gateway.keys.policy import CLASSES, Cap, method_class
 

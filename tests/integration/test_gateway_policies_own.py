@@ -1,23 +1,12 @@
-"""Virtual keys of one account side by side: each sees to its own orders; and the life of a key, while the gateway runs."""
+"""Virtual keys of one account side by side: each sees to its own orders."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from gateway_bench import DENIED, LIMIT, NS_PER_S, Bot, Key, Make, OnThread
-from sealane.gateway.api import gateway as gateway_module
-from sealane.simulator import Simulator
-from sealane.simulator.accounts import SimAccount
+from gateway_bench import LIMIT, NS_PER_S, Bot, Key, Make, OnThread
 
 UNKNOWN = {"error": ["EOrder:Unknown order"]}
-INVALID_KEY = {"error": ["EAPI:Invalid key"]}
-INVALID_SIGNATURE = {"error": ["EAPI:Invalid signature"]}
 LANE_BUSY_S = 0.3
-CANCELS = ("CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter", "AmendOrder", "EditOrder")
 
 
 # --- own orders -------------------------------------------------------------------------------------------------------

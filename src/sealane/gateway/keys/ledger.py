@@ -165,10 +165,11 @@ class Ledger:
         return self._latest_of("txid IS NULL AND asked_s <= ?", "cl_ord_id", name, key, before_s)
 
     def _latest_of(self, which: str, kind: str, name: str, key: str, *values: object) -> str | None:
+        """``which`` is one of the conditions above, and no text from outside."""
         name = _plain(kind, name)
         rows = self._run(
-            f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' AND account IN "
-            "(SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
+            f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' "  # noqa: S608
+            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
             (*values, kind, name, key, kind, name, key),
         )
         return str(rows[0][0]) if rows else None
