@@ -79,7 +79,7 @@ class Bench:
         return SYSTEM_CLOCK.wall_ns() / NS_PER_S
 
     def methods(self, account: str | None = None) -> list[str]:
-        """What reached the exchange, in its order, without the looks at balances and the fences of the gateway's own."""
+        """What reached the exchange, in its order, without the gateway's own looks at balances, and fences."""
         entries = self.sim.journal()["entries"]
         return [
             entry["method"]

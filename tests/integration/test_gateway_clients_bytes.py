@@ -191,8 +191,8 @@ def public(url: str, verb: str, target: str, body: bytes | None = None) -> tuple
 
 @pytest.mark.parametrize(
     "target",
-    ["SystemStatus", "Assets", "AssetPairs?pair=XBTUSD", "Ticker?pair=XBTUSD", "Depth?pair=XBTUSD&count=3", "OHLC?pair=ETHUSD",
-     "Ticker?pair=NOSUCH", "Depth", "NoSuch"],
+    ["SystemStatus", "Assets", "AssetPairs?pair=XBTUSD", "Ticker?pair=XBTUSD", "Depth?pair=XBTUSD&count=3",
+     "OHLC?pair=ETHUSD", "Ticker?pair=NOSUCH", "Depth", "NoSuch"],
 )  # fmt: skip
 def test_public_calls(gateway: Bench, target: str) -> None:
     direct, through = (public(url, "GET", target) for url in (gateway.sim.url, gateway.url))

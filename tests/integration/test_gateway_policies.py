@@ -1,7 +1,7 @@
 """What a virtual key may do, through the real HTTP face: each policy denied and allowed.
 
-A call that is denied is answered in Kraken's words, says why in a header, and never gets to the exchange: its journal is
-asked each time.
+A call that is denied is answered in Kraken's words, says why in a header, and never gets to the exchange: its journal
+is asked each time.
 """
 
 from decimal import Decimal

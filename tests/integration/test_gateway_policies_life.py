@@ -1,4 +1,4 @@
-"""The life of a virtual key while the gateway runs: its switch, its share, its end; and what a restart leaves of them."""
+"""The life of a virtual key while the gateway runs: its switch, its share, its end; and what a restart leaves."""
 
 from collections.abc import Iterator
 from decimal import Decimal

@@ -169,7 +169,8 @@ class Ledger:
         name = _plain(kind, name)
         rows = self._run(
             f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' "  # noqa: S608
-            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
+            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) "
+            "ORDER BY id DESC LIMIT 1",
             (*values, kind, name, key, kind, name, key),
         )
         return str(rows[0][0]) if rows else None

@@ -32,10 +32,8 @@ _EXPORTS = frozenset({"AddExport", "RemoveExport"})
 _FUNDS = frozenset({"WalletTransfer", "CreateSubaccount", "AccountTransfer"})
 _SPOKEN = {FUND: "move funds", WS_TOKEN: "take WebSocket tokens"}
 _NO = ("", "0", "false", "none")
-_NEW_ORDER, _AMENDMENT = (
-    {"type", "ordertype", "volume", "price", "price2"},
-    {"order_qty", "limit_price", "trigger_price"},
-)
+_NEW_ORDER = {"type", "ordertype", "volume", "price", "price2"}
+_AMENDMENT = {"order_qty", "limit_price", "trigger_price"}
 _ELSEWHERE = {
     "AddOrder": frozenset({"orders", *_AMENDMENT}),
     "AddOrderBatch": frozenset({*_NEW_ORDER, *_AMENDMENT}),
