@@ -2,8 +2,9 @@
 
 1. An order is noted before it is sent and its txid after: a gateway that was killed in between still knows it by the
    name that it went under, its ``cl_ord_id`` or ``userref``.
-2. ``key`` is a virtual key's *name*, which a rotation keeps. An order is one key's: of a ``cl_ord_id`` that two keys
-   of an account gave, the later one's; where its txid is known, that decides.
+2. ``key`` is a virtual key's *name*, which a rotation keeps. An order is one key's: where its txid is known, that
+   decides. To have asked under a name makes no order of that name one's own: it must have been placed, or have been
+   opened since. Of two keys that asked, it is the later one's.
 3. A ``userref`` names many orders and guards nothing, so a row is known by it only together with pair, side and
    volume, and when it was opened.
 4. Used by one thread (SQLite enforces it). WAL without a sync at every write: kill -9 loses nothing, power loss may
@@ -92,11 +93,15 @@ class Ledger:
     def is_own(
         self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
     ) -> bool:
-        """Whether the key placed an order of this id; of several ids, all must be its own. Without any: False."""
+        """Whether the key asked for an order of this id; of several ids, all must be its own. Without any: False."""
         names = [("cl_ord_id", cl_ord_id), ("userref", None if userref is None else str(userref))]
         by_name = [self._latest(kind, name, key) == key for kind, name in names if name is not None]
         by_txid = [] if txid is None else [self._owner_of(txid) == key]
         return bool(by_name or by_txid) and all(by_name) and all(by_txid)
+
+    def is_placed(self, key: str, cl_ord_id: str) -> bool:
+        """Whether the last order of this name that is known to have been placed is the key's."""
+        return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
 
     def order(self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None) -> Mapping[str, Any] | None:
         """An order of the key as it was asked for, or last changed; None where there is none."""
@@ -119,7 +124,7 @@ class Ledger:
             return owner == key
         cl_ord_id, userref = row.get("cl_ord_id"), row.get("userref")
         if isinstance(cl_ord_id, str) and cl_ord_id:
-            return self._latest("cl_ord_id", cl_ord_id, key) == key
+            return self._asker(cl_ord_id, key, _amount(row.get("opentm"))) == key
         return userref is not None and self._is_asked_for(key, str(userref), row)
 
     def _is_asked_for(self, key: str, userref: str, row: Mapping[str, Any]) -> bool:
@@ -151,11 +156,21 @@ class Ledger:
 
     def _latest(self, kind: str, name: str, key: str) -> str | None:
         """Who gave this name last, among the keys of the account for which the key gave it."""
+        return self._latest_of("TRUE", kind, name, key)
+
+    def _asker(self, name: str, key: str, opened_s: Decimal | None) -> str | None:
+        """Who asked last for an order of this name that is known by its name alone, before it was opened."""
+        before_s = CLOCKS_APART_S + float(opened_s if opened_s is not None else "inf")
+        return self._latest_of("txid IS NULL AND asked_s <= ?", "cl_ord_id", name, key, before_s)
+
+    def _latest_of(self, which: str, kind: str, name: str, key: str, *values: object) -> str | None:
+        """``which`` is one of the conditions above, and no text from outside."""
         name = _plain(kind, name)
         rows = self._run(
-            "SELECT key FROM orders WHERE kind = ? AND name = ? AND (key = ? OR account != '' AND account IN "
-            "(SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
-            (kind, name, key, kind, name, key),
+            f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' "  # noqa: S608
+            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) "
+            "ORDER BY id DESC LIMIT 1",
+            (*values, kind, name, key, kind, name, key),
         )
         return str(rows[0][0]) if rows else None
 

@@ -32,6 +32,15 @@ _EXPORTS = frozenset({"AddExport", "RemoveExport"})
 _FUNDS = frozenset({"WalletTransfer", "CreateSubaccount", "AccountTransfer"})
 _SPOKEN = {FUND: "move funds", WS_TOKEN: "take WebSocket tokens"}
 _NO = ("", "0", "false", "none")
+_NEW_ORDER = {"type", "ordertype", "volume", "price", "price2"}
+_AMENDMENT = {"order_qty", "limit_price", "trigger_price"}
+_ELSEWHERE = {
+    "AddOrder": frozenset({"orders", *_AMENDMENT}),
+    "AddOrderBatch": frozenset({*_NEW_ORDER, *_AMENDMENT}),
+    "EditOrder": frozenset({"orders", "type", "ordertype", *_AMENDMENT}),
+    "AmendOrder": frozenset({"orders", *_NEW_ORDER}),
+}
+"""Fields of other methods. Kraken passes over them, but sizes are read by them: they would show another order."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,12 @@ def refusal(policy: Policy, method: str, params: Mapping[str, Any], canonical: C
     if not _allows(policy, method, params):
         kind = method_class(method, params)
         return f"this key is not allowed {f'{kind}: {method}' if kind else f'{method[:40]!a}, which is not known here'}"
-    if policy.pairs is None or method not in _TRADES:
+    if method not in _TRADES:
+        return None
+    strays = sorted(_ELSEWHERE[method] & params.keys())
+    if strays and (policy.pairs is not None or policy.max_order is not None or policy.price_band is not None):
+        return f"{method} has no {strays[0]}: with it, what the order comes to cannot be told"
+    if policy.pairs is None:
         return None
     try:
         orders_in(params)
