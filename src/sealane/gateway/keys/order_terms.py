@@ -19,11 +19,11 @@ from typing import Any
 CHARACTERS_MAX = 40
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _PRICE = re.compile(r"([+\-#]?)([0-9.]+)(%?)")
-_AT_MARKET = frozenset({"market", "settle-position"})
-_LIMIT = frozenset({"limit", "iceberg"})
-_TRIGGER = frozenset({"stop-loss", "take-profit", "trailing-stop"})
-_TRIGGER_LIMIT = frozenset({"stop-loss-limit", "take-profit-limit", "trailing-stop-limit"})
-_TRAILING = frozenset({"trailing-stop", "trailing-stop-limit"})
+_AT_MARKET = ("market", "settle-position")
+_LIMIT = ("limit", "iceberg")
+_TRIGGER = ("stop-loss", "take-profit", "trailing-stop")
+_TRIGGER_LIMIT = ("stop-loss-limit", "take-profit-limit", "trailing-stop-limit")
+_TRAILING = ("trailing-stop", "trailing-stop-limit")
 _AMENDED = {"order_qty": "volume", "limit_price": "price", "trigger_price": "price"}
 _PERCENT = Decimal(100)
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
