@@ -10,13 +10,16 @@ from sealane.broker.port import ErrorKind
 from sealane.client.statistics import CounterFigures
 from sealane.core.events import CallSettled, LaneJumped, NonceRefused, UnfinishedTurnFound
 from sealane.core.verdict import Outcome
+from sealane.gateway.dashboard.page import page
+from sealane.gateway.dashboard.words import lasted
 from sealane.gateway.documents import health_document, live_document, ready_document
 from sealane.gateway.health import Status, judged
 from sealane.gateway.metrics import METRICS
-from sealane.gateway.page import lasted, page
 from sealane.gateway.sightings import AccountSeen, KeySeen, LaneSeen, Member, RoundSeen, Sighting, StoreSeen
 from sealane.gateway.state import State, state_now
+from sealane.gateway.statistics import statistics
 from sealane.gateway.tallies import CALLS, JUMPS, OTHER, REFUSALS, UNFINISHED, Tallies
+from sealane.gateway.traffic import Traffic
 from sealane.gateway.watch_settings import LANE_AWAITED
 from sealane.runtime.lanes import Lane, busy
 from sealane.store.file import FileStore
@@ -63,6 +66,10 @@ def sighting(key=KEY, account=ACCOUNT, **changes):
 def state(seen):
     tallies = Tallies({"f1": "MASTER", "f2": "anna"}, lambda: int(NOW_S * NS))
     return State(seen, tallies.now(), judged(seen, NOW_NS, NOW_S), NOW_NS, NOW_S)
+
+
+def page_of(now):
+    return page(statistics(now, Traffic(FakeClock()).seen(), show_amounts=True))
 
 
 def test_where_all_is_well_it_passes():
@@ -190,7 +197,7 @@ def test_a_standby_of_which_no_account_was_ever_asked_is_not_taken_out_of_servic
     verdict = judged(seen, NOW_NS, NOW_S)
     assert verdict.status is Status.WARN
     assert "lane global has been held by process 4711 (python) for 62 s" in verdict.reasons[0]
-    assert "4711 (python)" in page(state(seen))
+    assert "4711 (python)" in page_of(state(seen))
     (lane,) = health_document(state(seen))["lanes"]
     assert (lane["holder"], lane["held_s"]) == ("4711 (python)", 62.0)
 
@@ -301,7 +308,7 @@ def test_the_document_and_the_page_tell_who_has_the_lane():
     now = state(leased(THEIRS))
     (lane,) = health_document(now)["lanes"]
     assert (lane["lease"]["holder_hostname"], lane["lease"]["epoch"], lane["lease"]["waiters"]) == ("web-2", 7, ["me"])
-    assert "held by host (web-2 you) since" in page(now)
+    assert "held by host (web-2 you) since" in page_of(now)
     (plain,) = health_document(state(sighting()))["lanes"]
     assert plain["lease"] is None
 
@@ -359,7 +366,8 @@ def test_before_the_first_look_nothing_is_made_up():
     bare = replace(sighting(), rounds=(), store=None, lanes=(), keys={}, accounts={})
     document = health_document(state(bare))
     assert (document["status"], document["last_nonce"], document["last_nonce_text"]) == ("fail", None, None)
-    assert "not known yet" in page(state(bare))
+    assert "No lane has been looked at yet" in page_of(state(bare))
+    assert "not known" in page_of(state(bare))
 
 
 def test_events_are_counted_by_account_and_labels_are_bounded():
@@ -390,11 +398,11 @@ def test_events_are_counted_by_account_and_labels_are_bounded():
 
 def test_the_page_escapes_what_others_wrote_and_says_simulator_when_it_is_one():
     hostile = replace(ACCOUNT, error_count=1, error="<script>alert(1)</script>")
-    shown = page(state(sighting(account=hostile)))
+    shown = page_of(state(sighting(account=hostile)))
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "SIMULATOR" not in shown
-    assert "SIMULATOR" in page(state(sighting(simulation="no key")))
+    assert "SIMULATOR" in page_of(state(sighting(simulation="no key")))
 
 
 @pytest.mark.parametrize(

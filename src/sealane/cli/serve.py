@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import typer
 
 from sealane.cli.output import JsonFlag, console, print_json, told_errors
 from sealane.client.accounts import MASTER, account_names
+from sealane.client.folders import simulated_folder
 from sealane.errors import NotDurable, SettingsError
 from sealane.telemetry.lines import JsonLines
 
@@ -29,7 +29,6 @@ SIMULATOR = "SIMULATOR"
 NO_KEY = "no key is set, so this is the built-in exchange"
 COINBASE_ONLY = "the environment holds keys of Coinbase and none of Kraken, so this is the built-in exchange"
 SIMULATED_ACCOUNTS = 2
-SIMULATED_FOLDER = "simulator"
 NAMED_MAX = 5
 OTHER_LOGGERS = ("uvicorn", "asyncio")
 
@@ -177,7 +176,8 @@ def _exchange(simulation: str) -> Iterator[None]:
         return
     from sealane.simulator import Simulator
 
-    with _simulated_folder() as folder, Simulator(accounts=SIMULATED_ACCOUNTS) as simulator:
+    folder = simulated_folder(os.environ)
+    with Simulator(accounts=SIMULATED_ACCOUNTS) as simulator:
         _forget_real_settings()
         os.environ |= {"KRAKEN_SPOT_URL": simulator.url, "DATA_DIR": str(folder)}
         for account in simulator.accounts:
@@ -186,17 +186,6 @@ def _exchange(simulation: str) -> Iterator[None]:
             os.environ[f"KRAKEN_{name}API_SECRET"] = account.api_secret
         logger.warning("%s; the simulator is on %s, its data in %s", simulation, simulator.url, folder)
         yield
-
-
-@contextmanager
-def _simulated_folder() -> Iterator[Path]:
-    """A folder apart from any real data: inside DATA_DIR where that is set, else one that is removed at the end."""
-    data_dir = os.environ.get("DATA_DIR", "").strip()
-    if data_dir:
-        yield Path(data_dir) / SIMULATED_FOLDER
-        return
-    with tempfile.TemporaryDirectory(prefix="sealane-simulator-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def _forget_real_settings() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,17 +11,19 @@ from sealane.client.async_kraken import AsyncKraken
 from sealane.client.forwarding import Forwarded, Prepared
 from sealane.client.orders import DEADLINE_S, TIMEOUT_S, Limits
 from sealane.client.statistics import CounterFigures
+from sealane.core.cancelling import Cancellation
 from sealane.core.signing import Request
 from sealane.core.verdict import Failure, Reply, Verdict
 from sealane.runtime import tasks
+from sealane.runtime.clock import SYSTEM_CLOCK
 from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, Timeouts, limits
 
 
 @dataclass(slots=True)
 class Timing:
-    """When a call's first byte left, in seconds of the monotonic clock; 0 while none has."""
+    """When a call's first byte left, in nanoseconds since boot; 0 while none has."""
 
-    sent_s: float = 0.0
+    sent_ns: int = 0
 
 
 TIMING: ContextVar[Timing | None] = ContextVar("sealane_timing", default=None)
@@ -35,8 +36,8 @@ class TimedTransport(AsyncHttpTransport):
     async def send(self, request: Request) -> Reply | Failure:
         """See ``port.AsyncTransport``."""
         timing = TIMING.get()
-        if timing is not None and not timing.sent_s:
-            timing.sent_s = time.monotonic()
+        if timing is not None and not timing.sent_ns:
+            timing.sent_ns = SYSTEM_CLOCK.boot_ns()
         return await super().send(request)
 
 
@@ -61,6 +62,13 @@ class Forwarder(AsyncKraken):
     ) -> Forwarded:
         """An order, exactly once or not at all; raises NameTaken where its id is another order's."""
         return await self._run(self._session.orders.forward(order, Limits(deadline_s, timeout_s)))
+
+    async def cancel_again(self, order: Mapping[str, str], *, timeout_s: float) -> Cancellation:
+        """A cancel whose answer was lost, of the order that ``txid`` or ``cl_ord_id`` names, or of all for none."""
+        orders = self._session.orders
+        if not order:
+            return await self._run(orders.cancel_everything(timeout_s, doubted=True))
+        return await self._run(orders.cancel(order, timeout_s, doubted=True))
 
     async def fetch(self, target: str) -> Reply | Failure:
         """A public GET, answered as it came; it waits for no lane and is tried once."""

@@ -1,7 +1,7 @@
 """Orders as another program asked for them, in Kraken's own words: what is added to them, and which are the same.
 
-1. An order goes as it was asked for. Only where it has neither ``cl_ord_id`` nor ``userref`` a client order id is
-   added, so that it is found again; and a deadline, where it has none.
+1. An order goes as it was asked for. Only where it has neither ``cl_ord_id`` nor ``userref`` a userref is added, so
+   that it is found again (Kraken edits no order that has a client order id); and a deadline, where it has none.
 2. Asked for again it is the same order: under one ``Idempotency-Key`` or ``cl_ord_id`` always (with other contents it
    is an error), under one ``userref`` with the same contents for ``REPEAT_S``, because Kraken's users give one
    ``userref`` to many orders. Without any of these two requests are two orders.
@@ -123,15 +123,15 @@ class _Name:
 
 def _one(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int) -> Prepared:
     by, value, params = _identified(given, name)
-    fresh = name.is_fresh and not by
-    words = (by, value, name.digest) if by == "userref" else (by or "drawn", value)
+    fresh = name.is_fresh and not _names(given)
+    words = (by, value, name.digest) if by == "userref" else (by, value)
     return Prepared(
         method,
         params,
-        value if fresh else name.of(*words),
+        str(uuid.uuid4()) if fresh else name.of(*words),
         (value,),
         name.digest,
-        found_by=by or "cl_ord_id",
+        found_by=by,
         market=given.get("ordertype") == "market",
         fresh=fresh,
         repeat_s=REPEAT_S if by == "userref" and not name.key else math.inf,
@@ -146,22 +146,24 @@ def _several(method: str, given: Mapping[str, object], name: _Name, deadline_ns:
         raise SettingsError(f"orders is to be a list of {BATCH_MIN} to {BATCH_MAX} orders")
     if not all(isinstance(order, Mapping) for order in orders):
         raise SettingsError("orders holds what is no order: give mappings of Kraken's fields")
-    found = [_identified(order, name, number) for number, order in enumerate(orders)]
-    kinds, ids = {by for by, _, _ in found}, tuple(value for _, value, _ in found)
+    named = {by for order in orders for by in _names(order)}
+    if len(named) > 1:
+        raise SettingsError("some orders of the batch have a cl_ord_id and some a userref: give all of them the same")
+    added = next(iter(named), "userref")
+    found = [_identified(order, name, added=added, number=number) for number, order in enumerate(orders)]
+    ids = tuple(value for _, value, _ in found)
     if len(set(ids)) < len(ids):
         raise SettingsError("two orders of the batch have the same cl_ord_id or userref: give each its own")
-    if "userref" in kinds and len(kinds) > 1:
-        raise SettingsError("give all orders of a batch a userref, or none of them")
-    named = kinds != {""}
+    fresh = name.is_fresh and not named
     return Prepared(
         method,
         {**given, "orders": [order for _, _, order in found]},
-        name.of("batch", *ids, *([name.digest] if "userref" in kinds else [])),
+        str(uuid.uuid4()) if fresh else name.of("batch", *ids, *([name.digest] if added == "userref" else [])),
         ids,
         name.digest,
-        found_by="userref" if "userref" in kinds else "cl_ord_id",
-        fresh=name.is_fresh and not named,
-        repeat_s=REPEAT_S if "userref" in kinds and not name.key else math.inf,
+        found_by=added,
+        fresh=fresh,
+        repeat_s=REPEAT_S if added == "userref" and not name.key else math.inf,
         deadline_ns=deadline_ns,
     )
 
@@ -196,17 +198,25 @@ def _amend(method: str, given: Mapping[str, object], name: _Name, deadline_ns: i
     )
 
 
-def _identified(given: Mapping[str, object], name: _Name, number: int = 0) -> tuple[str, str, Mapping[str, object]]:
-    """What an order is found by ("" where that is added), its value, and the order as it is sent."""
-    client_order_id, userref = given.get("cl_ord_id"), given.get("userref")
-    if client_order_id not in (None, "") and userref not in (None, ""):
+def _names(given: Mapping[str, object]) -> list[str]:
+    """By which of its fields an order is named already."""
+    return [by for by in ("cl_ord_id", "userref") if given.get(by) not in (None, "")]
+
+
+def _identified(
+    given: Mapping[str, object], name: _Name, *, added: str = "userref", number: int = 0
+) -> tuple[str, str, Mapping[str, object]]:
+    """What an order is found by, its value, and the order as it is sent: with that ``added`` where it had none."""
+    names = _names(given)
+    if len(names) > 1:
         raise SettingsError("an order has a cl_ord_id or a userref, not both")
-    if client_order_id not in (None, ""):
-        return "cl_ord_id", checked_id(str(client_order_id)), given
-    if userref not in (None, ""):
-        return "userref", _userref(userref), given
-    added = str(name.drawn(number))
-    return "", added, {**given, "cl_ord_id": added}
+    if names == ["cl_ord_id"]:
+        return "cl_ord_id", checked_id(str(given["cl_ord_id"])), given
+    if names == ["userref"]:
+        return "userref", _userref(given["userref"]), given
+    drawn = name.drawn(number)
+    value = str(drawn) if added == "cl_ord_id" else str(drawn.int & USERREF_MASK)
+    return added, value, {**given, added: value}
 
 
 def _userref(value: object) -> str:

@@ -262,13 +262,13 @@ class Orders:
 
     # --- cancels --------------------------------------------------------------------------------------------------
 
-    def cancel(self, order: Mapping[str, str], timeout_s: float) -> Flow[Cancellation]:
-        """Cancel one order."""
-        return cancel(self._caller(), order, self._until_ns(timeout_s))
+    def cancel(self, order: Mapping[str, str], timeout_s: float, *, doubted: bool = False) -> Flow[Cancellation]:
+        """Cancel one order; ``doubted``: the same cancel was sent before and its answer lost."""
+        return cancel(self._caller(), order, self._until_ns(timeout_s), doubted=doubted)
 
-    def cancel_everything(self, timeout_s: float) -> Flow[Cancellation]:
+    def cancel_everything(self, timeout_s: float, *, doubted: bool = False) -> Flow[Cancellation]:
         """Cancel all open orders of the account."""
-        return cancel_everything(self._caller(), self._until_ns(timeout_s))
+        return cancel_everything(self._caller(), self._until_ns(timeout_s), doubted=doubted)
 
     def cancel_several(self, txids: Sequence[str], timeout_s: float) -> Flow[dict[str, Cancellation]]:
         """Cancel up to fifty orders in one call."""

@@ -189,7 +189,7 @@ def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dic
             continue
         described = row.get("descr")
         parts = described if isinstance(described, Mapping) else {}
-        if not _shows({**parts, **row}, intent.shows):
+        if not _shows({**row, **parts}, intent.shows):
             continue
         descr = str(parts.get("order", ""))
         shown = str(row.get(intent.found_by))

@@ -6,24 +6,30 @@ from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sealane.gateway.api.gateway import Gateway
+from sealane.gateway.dashboard.routes import dashboard_routes
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
 from sealane.gateway.health import Status
 from sealane.gateway.metrics import Metrics
-from sealane.gateway.page import page
 from sealane.gateway.state import State
 
 
 def make_app(
-    state: Callable[[], State], *, allowed_hosts: Collection[str] = (), gateway: ASGIApp | None = None
+    state: Callable[[], State],
+    *,
+    allowed_hosts: Collection[str] = (),
+    gateway: Gateway | None = None,
+    show_amounts: bool = False,
 ) -> ASGIApp:
     """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked.
 
-    ``gateway`` answers what is asked under ``/0/``.
+    ``gateway`` answers what is asked under ``/0/``; the dashboard shows what went through it, and with ``show_amounts``
+    what the accounts hold.
     """
     metrics = Metrics(state)
 
@@ -43,11 +49,11 @@ def make_app(
         text, content_type = metrics.exposed(request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
-    async def root(request: Request) -> Response:
-        return HTMLResponse(page(state()))
-
-    paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed, "/": root}
-    app = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in paths.items()])
+    paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed}
+    own = [Route(path, answer, methods=["GET"]) for path, answer in paths.items()]
+    traffic, known = (gateway.traffic, gateway.virtual_keys) if gateway else (None, tuple)
+    shown = dashboard_routes(state, traffic=traffic, virtual_keys=known, show_amounts=show_amounts)
+    app = Starlette(routes=[*own, *shown])
     app.router.redirect_slashes = False  # its Location would be made of the Host header
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from sealane.core.nonce import NS_PER_S
@@ -67,7 +68,7 @@ class Audit:
 
     def _line(self, fields: dict[str, object]) -> bytes:
         at = _EPOCH + timedelta(microseconds=self._clock.wall_ns() // (NS_PER_S // 1_000_000))
-        text = _encode({"at": at.isoformat(timespec="microseconds"), **fields})
+        text = _told({"at": at.isoformat(timespec="microseconds"), **fields})
         return (_SECRET.sub("***", text) if "==" in text else text).encode() + b"\n"
 
     def _append(self, line: bytes) -> None:
@@ -153,4 +154,18 @@ def _mend(fd: int) -> None:
         os.ftruncate(fd, size - len(tail) + tail.rfind(b"\n") + 1)
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+def _told(fields: dict[str, object]) -> str:
+    """The fields as JSON; as one text those that JSON cannot say, for no content may keep a line out."""
+    try:
+        return _encode(fields)
+    except (ValueError, TypeError):
+        return _encode({"at": fields["at"], "fields": repr(fields)})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    return str(value) if isinstance(value, Decimal) else repr(value)
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain, allow_nan=False).encode

@@ -20,8 +20,8 @@ PROBES = frozenset({"/livez", "/readyz", "/health/kraken-nonce"})
 RAILWAY = "healthcheck.railway.app"
 PROTECTION = {
     b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; "
-    b"frame-ancestors 'none'; base-uri 'none'",
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    b"connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",

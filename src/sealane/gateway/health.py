@@ -115,6 +115,16 @@ def judged(seen: Sighting, now_ns: int, now_s: float) -> Verdict:
     return Verdict(checks, accounts)
 
 
+def judged_by_store(seen: Sighting, now_s: float) -> Verdict:
+    """The verdict on lanes and keys alone, for whoever reads them without a watcher and asks no account."""
+    accounts = {
+        member.account: Check(member.account, tuple(_of_key(seen.keys[member.account], now_s)))
+        for member in seen.members
+    }
+    lanes = Check("lanes", tuple(_of_lanes(seen, seen.started_ns)))
+    return Verdict((lanes, Check("accounts", tuple(_of_accounts(accounts)))), accounts)
+
+
 def late_after_s(every_s: float) -> float:
     """How old the result of something may be that is done so often."""
     return every_s * LATE_ROUNDS + LATE_SLACK_S

@@ -203,13 +203,18 @@ def serve(
     service = Service(fleet, watch_s=settings.watch_s, simulation=simulation, before_asking=before_asking)
     tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     told = Told(bool(simulation), Manager.from_env(os.environ), service.is_well, tls)
-    traffic = Traffic(fleet.clock)
     lanes = {one.member.account: one.member.lane for one in fleet.served}
+    limits, traffic = fleet.settings.limits(), Traffic(fleet.clock)
     with _listening(settings) as listener, service:
 
         async def run() -> None:
-            async with Gateway(folder, lanes, fleet.settings.limits(), traffic, clock=fleet.clock) as gateway:
-                app = make_app(service.state, allowed_hosts=settings.allowed_hosts, gateway=gateway)
+            async with Gateway(folder, lanes, limits, traffic, clock=fleet.clock) as gateway:
+                app = make_app(
+                    service.state,
+                    allowed_hosts=settings.allowed_hosts,
+                    gateway=gateway,
+                    show_amounts=settings.show_amounts,
+                )
                 await answer(app, listener, lambda: ready(url_of(listener, secure=tls is not None)), told=told)
 
         asyncio.run(run())

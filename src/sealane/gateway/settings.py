@@ -1,7 +1,9 @@
 """Where the service listens, from options and the environment, checked once and frozen.
 
 Loopback by default. Off loopback only with an explicit word (``--allow-network`` or ``SEALANE_ALLOW_NETWORK=1``): the
-pages hold no secret and no amount, but they say who is there and how they fare, to whoever can reach the port.
+pages hold no secret, but they say who is there and how they fare, to whoever can reach the port. What the accounts hold
+is on the dashboard and in ``/statistics`` on loopback alone, unless ``SEALANE_SHOW_AMOUNTS`` says otherwise; probes and
+metrics hold no amount anywhere.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class ServeSettings:
         tls_cert, tls_key: files of a certificate chain and its key (``SEALANE_TLS_CERT``, ``SEALANE_TLS_KEY``).
         unix_socket: a path to listen on instead of a port (``SEALANE_UNIX_SOCKET``).
         watch_s: how often each account's balance is asked for (``SEALANE_WATCH_S``).
+        amounts: whether the dashboard shows what accounts hold (``SEALANE_SHOW_AMOUNTS``); None: on loopback only.
     """
 
     host: str = HOST
@@ -39,6 +42,15 @@ class ServeSettings:
     tls_cert: str = ""
     tls_key: str = ""
     unix_socket: str = ""
+    amounts: bool | None = None
+
+    @property
+    def show_amounts(self) -> bool:
+        """Whether amounts are shown. By default not where others may be asking: off loopback, or under a name, which
+        is how what comes through a proxy is let in."""
+        if self.amounts is not None:
+            return self.amounts
+        return bool(self.unix_socket) or (is_loopback(self.host) and not self.allowed_hosts)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= PORT_MAX:
@@ -74,12 +86,13 @@ class ServeSettings:
         return cls(
             host=host or found.get("SEALANE_HOST", HOST),
             port=_port(found.get("PORT", str(PORT))) if port is None else port,
-            allow_network=allow_network or _switch(found.get("SEALANE_ALLOW_NETWORK", "0")),
+            allow_network=allow_network or _switch("SEALANE_ALLOW_NETWORK", found.get("SEALANE_ALLOW_NETWORK", "0")),
             allowed_hosts=tuple(name.strip() for name in names if name.strip()),
             tls_cert=tls_cert or found.get("SEALANE_TLS_CERT", ""),
             tls_key=tls_key or found.get("SEALANE_TLS_KEY", ""),
             unix_socket=unix_socket or found.get("SEALANE_UNIX_SOCKET", ""),
             watch_s=_seconds(found.get("SEALANE_WATCH_S", f"{WATCH_S:g}")),
+            amounts=_amounts(found.get("SEALANE_SHOW_AMOUNTS")),
         )
 
 
@@ -103,10 +116,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _switch(text: str) -> bool:
+def _switch(name: str, text: str) -> bool:
     if text.lower() not in _SWITCHES:
-        raise SettingsError(f"SEALANE_ALLOW_NETWORK is {text!r}: give 1 or 0")
+        raise SettingsError(f"{name} is {text!r}: give 1 or 0")
     return _SWITCHES[text.lower()]
+
+
+def _amounts(text: str | None) -> bool | None:
+    return None if text is None else _switch("SEALANE_SHOW_AMOUNTS", text)
 
 
 def _seconds(text: str) -> float:

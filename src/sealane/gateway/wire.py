@@ -1,6 +1,7 @@
 """HTTP/1.1 as the server library speaks it, with limits.
 
-1. A client has so long to say what it wants, and is hung up on if it takes longer.
+1. A client has so long to say what it wants, and so long to take what piled up for it, and is hung up on if it takes
+   longer.
 2. There are so many connections at once, well below the descriptors that this process may have. One more puts out the
    one that has rested longest, so that a probe is answered however many others were left open.
 """
@@ -13,8 +14,12 @@ import resource
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+ENDLESS = "sealane.endless"
+"""What an answer without an end of its own sets in its scope: it is broken off when the service ends."""
 REQUEST_LIMIT_S = 10.0
 """From the connection, or from the first byte of a later request, to its last: who takes longer is hung up on."""
+TAKE_LIMIT_S = 10.0
+"""How long an answer may be stuck because its reader takes nothing."""
 
 CONNECTIONS_MAX, CONNECTIONS_MIN, DESCRIPTORS_SHARE = 256, 16, 4
 """Connections at once; fewer where a quarter of the descriptors that may be open is fewer."""
@@ -31,6 +36,7 @@ class Impatient(H11Protocol):
     """One connection. Between two requests the library's own limit for idle connections holds."""
 
     _limit: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
     _heard_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,6 +66,12 @@ class Impatient(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._expect_nothing()
 
+    def shutdown(self) -> None:
+        """The service ends: an answer that has no end is broken off, every other comes to its own."""
+        super().shutdown()
+        if self.scope is not None and self.scope.get(ENDLESS):
+            self.transport.abort()
+
     def send_400_response(self, msg: str) -> None:
         """For what is no HTTP; the application never hears of it."""
         headers = [*self.server_state.default_headers, (b"content-type", b"text/plain"), (b"connection", b"close")]
@@ -77,9 +89,26 @@ class Impatient(H11Protocol):
         if self.timeout_keep_alive_task is not None:
             self._expect_nothing()
 
+    def pause_writing(self) -> None:
+        """The reader does not keep up."""
+        super().pause_writing()
+        if self._taking is None:
+            self._taking = self.loop.call_later(TAKE_LIMIT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It took what had piled up."""
+        super().resume_writing()
+        self._stop_taking()
+
+    def _stop_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
         self._expect_nothing()
+        self._stop_taking()
         super().connection_lost(exc)
 
     def _expect(self) -> None:

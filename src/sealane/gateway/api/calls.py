@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -71,7 +70,7 @@ class Calls:
 
     async def answer(self, signed: Signed) -> Answer:
         """The answer to one private call; raises nothing of Sealane's."""
-        begun_s, timing = time.monotonic(), Timing()
+        begun_ns, timing = self.clock.boot_ns(), Timing()
         held = self._admitted(signed)
         if isinstance(held, Answer):
             self._note(signed, "", "", held)
@@ -82,9 +81,9 @@ class Calls:
             answer = await self._decided(signed, held)
         finally:
             self.traffic.waiting(held.name, -1)
-        ended_s = time.monotonic()
-        wait_s = (timing.sent_s or ended_s) - begun_s
-        self._settled(signed, held, answer, wait_s, ended_s - begun_s)
+        ended_ns = self.clock.boot_ns()
+        wait_s = ((timing.sent_ns or ended_ns) - begun_ns) / NS_PER_S
+        self._settled(signed, held, answer, wait_s, (ended_ns - begun_ns) / NS_PER_S)
         return replace(answer, headers={**answer.headers, **self._told(held, wait_s)})
 
     # --- who it is ------------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ class Calls:
             self._write_down(signed, held)
             order = replace(signed, params={name: value for name, value in params.items() if name != "validate"})
             now_s = self.clock.wall_ns() / NS_PER_S
-            return await self.orders.send(forwarder, held.name, held.account, held.policy, order, now_s)
+            return await self.orders.send(forwarder, held, order, now_s)
         if kind == CANCELS and held.policy.own_orders:
             now_s = self.clock.wall_ns() / NS_PER_S
             return await self.orders.own.cancel(forwarder, held.name, method, params, now_s)

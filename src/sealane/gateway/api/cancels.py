@@ -47,13 +47,11 @@ async def insist(forwarder: Forwarder, method: str, params: Params) -> Answer:
 
 
 async def _again(forwarder: Forwarder, method: str, params: Params, doubt: InDoubt) -> Answer:
-    txid, client_order_id = params.get("txid"), params.get("cl_ord_id")
+    named = order_named(params)
     if method == "CancelAll":
-        return _of_end(await forwarder.cancel_all(timeout_s=INSIST_S))
-    if method == "CancelOrder" and isinstance(client_order_id, str) and not txid:
-        return _of_end(await forwarder.cancel_order(client_order_id=client_order_id, timeout_s=INSIST_S))
-    if method == "CancelOrder" and isinstance(txid, str) and not _is_userref(txid):
-        return _of_end(await forwarder.cancel_order(txid=txid, timeout_s=INSIST_S))
+        return _of_end(await forwarder.cancel_again({}, timeout_s=INSIST_S))
+    if method == "CancelOrder" and named and not (named[0][0] == "txid" and _is_userref(named[0][1])):
+        return _of_end(await forwarder.cancel_again(dict(named), timeout_s=INSIST_S))
     for _ in range(TRIES):
         try:
             return of_verdict(await forwarder.forward(method, params))

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +25,7 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.signing import PRIVATE, PUBLIC
 from sealane.core.tiers import STARTER, TIERS, Tier
 from sealane.core.verdict import Failure
-from sealane.errors import SealaneError
+from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.calls import Account, Calls
 from sealane.gateway.api.cancels import OwnOrders
@@ -36,15 +34,17 @@ from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
 from sealane.gateway.api.shares import Shares
-from sealane.gateway.api.waiting import HOLD_S, Waiting
+from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import KeyRing
 from sealane.gateway.keys.ledger import Ledger
+from sealane.gateway.keys.private_files import DISK, make_folder
 from sealane.gateway.keys.replay_guard import ReplayGuards
+from sealane.gateway.keys.virtual_key import VirtualKey
 from sealane.gateway.traffic import Traffic
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
-API = "/0/"
+LOCK = "gateway.lock"
 LOCK_PAUSE_S = 0.05
 TIMER_PAUSE_S = 0.5
 """How often the dead-man switches are looked at."""
@@ -60,7 +60,8 @@ class TooLarge(Exception):
 class Gateway:
     """Kraken's protocol in front of the accounts of this environment; open it inside the event loop it serves on.
 
-    ``lanes`` are the accounts' lanes by the names under which they are shown.
+    ``lanes`` are the accounts' lanes by the names under which they are shown. ``trouble`` says why no virtual key is
+    answered, "" where they are.
     """
 
     def __init__(
@@ -76,25 +77,77 @@ class Gateway:
         self._folder, self._lanes, self._tier, self._clock = folder, lanes, tier, clock
         self._make = make_forwarder or (lambda account: Forwarder.for_account(account, turn_wait_s=HOLD_S))
         self.traffic = traffic
+        self.trouble = ""
+        self._accounts: Mapping[str, Account] = {}
         self._calls: Calls | None = None
+        self._public_calls = Waiting()
         self._lock: int | None = None
-        self._is_ours = False
         self._timers: asyncio.Task[None] | None = None
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(self._folder / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        accounts = {name: Account(self._make(name), lane) for name, lane in self._lanes.items()}
-        market = Market(next(iter(accounts.values())).forwarder.fetch, time.monotonic)
+        self._accounts = {name: Account(self._make(name), lane) for name, lane in self._lanes.items()}
+        self._opened()
+        self._timers = asyncio.get_running_loop().create_task(self._watch_timers(), name="sealane-dead-man")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let calls under way come to their end, and everything go."""
+        accounts, self._accounts = self._accounts, {}
+        if self._timers is not None:
+            self._timers.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._timers
+        for account in accounts.values():
+            await account.forwarder.close()
+        calls, self._calls = self._calls, None
+        if calls is not None:
+            calls.replays.close()
+            calls.ring.close()
+            calls.orders.ledger.close()
+            calls.audit.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def _opened(self) -> Calls | None:
+        """What answers calls, once the folder is this gateway's; None while it is another's, or cannot be used."""
+        if self._calls is None and self._accounts:
+            try:
+                if self._is_ours():
+                    self._calls = self._open()
+            except (OSError, NotDurable) as error:
+                if str(error) != self.trouble:
+                    logger.error("no virtual key is answered until this is mended: %s", error)
+                self.trouble = str(error)
+                return None
+            self.trouble = ""
+        return self._calls
+
+    def _is_ours(self) -> bool:
+        if self._lock is None:
+            make_folder(self._folder)
+            lock = DISK.open(self._folder / LOCK)
+            if not DISK.try_lock(lock):
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
+
+    def _open(self) -> Calls:
+        market = Market(next(iter(self._accounts.values())).forwarder.fetch, self._clock)
         ledger = Ledger(self._folder / "orders.db")
-        own = OwnOrders(ledger)
-        self._calls = Calls(
+        return Calls(
             ring=KeyRing(self._folder),
-            accounts=accounts,
+            accounts=self._accounts,
             replays=ReplayGuards(self._folder / "nonces"),
-            orders=OrderDesk(ledger, own, market),
+            orders=OrderDesk(ledger, OwnOrders(ledger), market),
             market=market,
             shares=Shares((self._tier or TIERS[STARTER]).rest),
             waiting=Waiting(),
@@ -102,45 +155,19 @@ class Gateway:
             audit=Audit(self._folder, self._clock),
             clock=self._clock,
         )
-        self._timers = asyncio.get_running_loop().create_task(self._watch_timers(), name="sealane-dead-man")
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        calls, self._calls = self._calls, None
-        if self._timers is not None:
-            self._timers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timers
-        if calls is not None:
-            for account in calls.accounts.values():
-                await account.forwarder.close()
-            calls.replays.close()
-            calls.ring.close()
-            calls.orders.ledger.close()
-            calls.audit.close()
-        if self._lock is not None:
-            os.close(self._lock)
-
-    async def _owns_folder(self) -> bool:
-        """Whether this is the one gateway of its folder; waits for another's end within ``HOLD_S``."""
+    async def _ready(self) -> Calls | None:
+        """What answers calls; another gateway's end is waited for, within ``HOLD_S``."""
         for _ in range(int(HOLD_S / LOCK_PAUSE_S)):
-            if self._try_lock():
-                return True
+            calls = self._opened()
+            if calls is not None or self.trouble or not self._accounts:
+                return calls
             await asyncio.sleep(LOCK_PAUSE_S)
-        return False
+        return None
 
-    def _try_lock(self) -> bool:
-        if self._lock is None:
-            return False
-        if not self._is_ours:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
-            self._is_ours = True
-        return True
+    def virtual_keys(self) -> tuple[VirtualKey, ...]:
+        """The virtual keys that there are, for whoever shows them."""
+        return self._calls.ring.all() if self._calls else ()
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -169,14 +196,21 @@ class Gateway:
         if not path.startswith(PRIVATE.encode()) or verb != "POST":
             raise Unreadable(envelope.UNKNOWN_METHOD, "there is /0/private/… by POST, and /0/public/… by GET")
         signed = private_request(path, query, scope["headers"], await _body(receive))
-        if self._calls is None or not (self._is_ours or await self._owns_folder()):
+        calls = self._calls or await self._ready()
+        if calls is None and self.trouble:
+            return refusal(envelope.UNAVAILABLE, "unavailable", detail="the gateway's data folder cannot be used")
+        if calls is None:
             return refusal(envelope.BUSY, "unavailable", detail="another gateway works on this data folder")
-        return await self._calls.answer(signed)
+        return await calls.answer(signed)
 
     async def _public(self, target: str) -> Answer:
-        if self._calls is None:
-            return refusal(envelope.BUSY, "unavailable")
-        reply = await next(iter(self._calls.accounts.values())).forwarder.fetch(target)
+        if not self._accounts:
+            return refusal(envelope.BUSY, "unavailable", detail="the service ends")
+        try:
+            with self._public_calls.room("", "public"):
+                reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
+        except Crowded:
+            return envelope.throttled(self._clock.wall_ns() / NS_PER_S)
         if isinstance(reply, Failure) or reply.status != 200 or not _is_envelope(reply.body):
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
@@ -188,11 +222,16 @@ class Gateway:
         """Cancel the orders of the keys whose switch is due; tried again until it is done."""
         while True:
             await asyncio.sleep(TIMER_PAUSE_S)
-            if self._calls is None or not self._try_lock():
+            calls = self._opened()
+            if calls is None:
                 continue
-            now_s = self._clock.wall_ns() / NS_PER_S
-            for key in self._calls.orders.ledger.due(now_s):
-                await self._fire(self._calls, key)
+            try:
+                due = calls.orders.ledger.due(self._clock.wall_ns() / NS_PER_S)
+            except NotDurable as error:
+                logger.error("the dead-man switches cannot be read: %s", error)
+                continue
+            for key in due:
+                await self._fire(calls, key)
 
     async def _fire(self, calls: Calls, key: str) -> None:
         held = next((one for one in calls.ring.all() if one.name == key), None)

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from urllib.parse import quote
 
+from sealane.core.nonce import NS_PER_S
 from sealane.core.signing import PUBLIC
 from sealane.core.verdict import Failure, Reply
 from sealane.errors import Unavailable
 from sealane.gateway.keys.pairs import Pair, Pairs
+from sealane.runtime.clock import Clock
 
 PAIRS_KEPT_S = 3_600.0
 PRICE_KEPT_S = 5.0
@@ -25,14 +27,17 @@ Fetch = Callable[[str], Awaitable[Reply | Failure]]
 
 
 class Market:
-    """Pairs and prices of one exchange; ``now_s`` is a monotonic clock."""
+    """Pairs and prices of one exchange."""
 
-    def __init__(self, fetch: Fetch, now_s: Callable[[], float]) -> None:
-        self._fetch, self._now_s = fetch, now_s
+    def __init__(self, fetch: Fetch, clock: Clock) -> None:
+        self._fetch, self._clock = fetch, clock
         self._pairs: Pairs | None = None
         self._pairs_s = 0.0
         self._prices: dict[str, tuple[Decimal, float]] = {}
         self._asking = asyncio.Lock()
+
+    def _now_s(self) -> float:
+        return self._clock.boot_ns() / NS_PER_S
 
     async def canonical(self) -> Callable[[str], Pair]:
         """What tells the pair of any of its names, and raises KeyError for none; raises Unavailable."""

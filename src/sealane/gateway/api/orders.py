@@ -12,6 +12,7 @@ from sealane.gateway.api.cancels import OwnOrders, order_named
 from sealane.gateway.api.envelope import UNKNOWN_ORDER, Answer, of_order, refusal
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.request import Signed
+from sealane.gateway.keys.key_file import Held
 from sealane.gateway.keys.ledger import By, Ledger
 from sealane.gateway.keys.policy import Policy, priced, row_as_order, size_refusal
 
@@ -53,16 +54,15 @@ class OrderDesk:
         rows = await self.own.rows_of(forwarder, by, name)
         return row_as_order(next(iter(rows.values()))) if len(rows) == 1 else None
 
-    async def send(
-        self, forwarder: Forwarder, key: str, account: str, policy: Policy, signed: Signed, now_s: float
-    ) -> Answer:
+    async def send(self, forwarder: Forwarder, held: Held, signed: Signed, now_s: float) -> Answer:
         """The order, seen to its end; raises what ``Forwarder.forward_order`` does."""
+        key, policy = held.name, held.policy
         is_change = signed.method in ("AmendOrder", "EditOrder")
         if is_change and policy.own_orders and not await self.own.are_own(forwarder, key, order_named(signed.params)):
             return refusal(UNKNOWN_ORDER, detail="the order is not one that this virtual key placed")
         order = prepared(Asked(signed.method, signed.params, key, signed.repeat_key))
         if signed.method != "AmendOrder":
-            self._note(key, account, order, now_s)
+            self._note(held, order, now_s)
         forwarded = await forwarder.forward_order(order)
         for name, end in forwarded.ends.items():
             if isinstance(end, Placed):
@@ -71,13 +71,13 @@ class OrderDesk:
                 self.ledger.not_placed(key, name, _by(order))
         return of_order(forwarded, signed.method)
 
-    def _note(self, key: str, account: str, order: Prepared, now_s: float) -> None:
+    def _note(self, held: Held, order: Prepared, now_s: float) -> None:
         """Before it is sent: whatever happens to this process, the key's orders are known for its own."""
         rows = order.params.get("orders") if order.method == "AddOrderBatch" else None
         parts = rows if isinstance(rows, list) else [order.params]
         for name, part in zip(order.order_ids, parts, strict=True):
             fields = {"pair": order.params.get("pair"), **part}
-            self.ledger.asked(key, name, _by(order), fields, now_s, account=account)
+            self.ledger.asked(held.name, name, _by(order), fields, now_s, account=held.account)
 
 
 def _by(order: Prepared) -> By:

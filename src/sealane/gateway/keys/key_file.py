@@ -188,7 +188,7 @@ def _parsed(content: bytes, path: Path) -> _Listed:
         if len(set(texts)) < len(texts) or len({key.name for key in keys}) < len(keys):
             raise SettingsError("a name or a key text is in it twice")
         return _Listed(keys, str(document["master"]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise SettingsError(
             f"{path} cannot be used: {error}. Nothing was changed: put back a good copy, or move it away to begin anew "
             "without any key"

@@ -40,6 +40,7 @@ CREATE INDEX IF NOT EXISTS orders_by_txid ON orders (txid) WHERE txid IS NOT NUL
 CREATE INDEX IF NOT EXISTS orders_by_time ON orders (asked_s);
 CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WITHOUT ROWID;
 """
+_MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no key's own, and left alone"
 _BY_TXID = "SELECT fields FROM orders WHERE txid = ? AND key = ? ORDER BY id DESC LIMIT 1"
 _BY_NAME = "SELECT fields FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? ORDER BY id DESC LIMIT 1"
 
@@ -55,8 +56,7 @@ class Ledger:
         with self._told():
             make_folder(path.parent)
             path.touch(FILE_MODE)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+            self._db = _opened(path)
 
     def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> None:
         """An order is about to be sent. ``order`` has Kraken's names: pair, type, ordertype, volume, price …
@@ -132,14 +132,19 @@ class Ledger:
         told = row.get("descr")
         if opened_s is None or not isinstance(told, Mapping):
             return False
-        mine = (self._pair_name(str(told.get("pair"))), told.get("type"), _amount(row.get("vol")))
+        shown = self._terms({**told, "volume": row.get("vol")})
         return any(
-            self._terms(json.loads(fields)) == mine and float(opened_s) >= asked_s - CLOCKS_APART_S
+            self._terms(json.loads(fields)) == shown and float(opened_s) >= asked_s - CLOCKS_APART_S
             for fields, asked_s in asked
         )
 
     def _terms(self, order: Mapping[str, Any]) -> tuple[str, Any, Decimal | None]:
-        return self._pair_name(str(order.get("pair"))), order.get("type"), _amount(order.get("volume"))
+        named = str(order.get("pair"))
+        try:
+            pair = self._pair_name(named)
+        except KeyError:
+            pair = named
+        return pair, order.get("type"), _amount(order.get("volume"))
 
     def _owner_of(self, txid: str) -> str | None:
         rows = self._run("SELECT key FROM orders WHERE txid = ? ORDER BY id DESC LIMIT 1", (txid,))
@@ -189,10 +194,23 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise NotDurable(
-                f"Could not keep which key placed an order: {self.path}: {error}. "
-                "Free space, or make its folder writable"
-            ) from error
+            remedy = _MOVE_AWAY if _is_damaged(error) else "Free space, or make its folder writable"
+            raise NotDurable(f"Could not keep which key placed an order: {self.path}: {error}. {remedy}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Whether it is the file's content rather than what is around it."""
+    return type(error) is sqlite3.DatabaseError
 
 
 def _plain(kind: str, name: object) -> str:

@@ -17,13 +17,15 @@ from decimal import Decimal
 from typing import Any
 
 CHARACTERS_MAX = 40
+_FLOAT_MAX = 1e15  # above, a float is no longer exact to the unit
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _PRICE = re.compile(r"([+\-#]?)([0-9.]+)(%?)")
-_AT_MARKET = ("market", "settle-position")
-_LIMIT = ("limit", "iceberg")
-_TRIGGER = ("stop-loss", "take-profit", "trailing-stop")
-_TRIGGER_LIMIT = ("stop-loss-limit", "take-profit-limit", "trailing-stop-limit")
-_TRAILING = ("trailing-stop", "trailing-stop-limit")
+_AT_MARKET = frozenset({"market", "settle-position"})
+_LIMIT = frozenset({"limit", "iceberg"})
+_TRIGGER = frozenset({"stop-loss", "take-profit", "trailing-stop"})
+_TRIGGER_LIMIT = frozenset({"stop-loss-limit", "take-profit-limit", "trailing-stop-limit"})
+_TRAILING = frozenset({"trailing-stop", "trailing-stop-limit"})
+_EDITED = frozenset({"volume", "price", "price2", "oflags"})
 _AMENDED = {"order_qty": "volume", "limit_price": "price", "trigger_price": "price"}
 _PERCENT = Decimal(100)
 _OTHER_SIDE = {"buy": "sell", "sell": "buy"}
@@ -59,12 +61,14 @@ def orders_in(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Every order of a call: itself, or those of a batch; raises Unreadable."""
     if "orders" not in params:
         return [params]
+    if any(name in params for name in ("ordertype", "type", "txid", *_EDITED, *_AMENDED)):
+        raise Unreadable("the call has an order beside its orders: which one counts cannot be told")
     orders = params["orders"]
     if not isinstance(orders, Sequence) or isinstance(orders, (str, bytes)) or not orders:
         raise Unreadable("the orders of a batch must be a list")
     for order in orders:
         if not isinstance(order, Mapping) or "pair" in order or "orders" in order:
-            raise Unreadable("an order of a batch must be an object without a pair of its own")
+            raise Unreadable("an order of a batch must be an object without pair or orders of its own")
     return list(orders)
 
 
@@ -92,7 +96,8 @@ def row_as_order(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_change(order: Mapping[str, Any]) -> bool:
-    return "ordertype" not in order
+    """EditOrder and AmendOrder name an order, and have no type of their own: one that is given says nothing."""
+    return "ordertype" not in order or "txid" in order or any(name in order for name in _AMENDED)
 
 
 def _gives_price(order: Mapping[str, Any]) -> bool:
@@ -104,15 +109,21 @@ def _whole(order: Mapping[str, Any], existing: Mapping[str, Any] | None) -> Mapp
         return order
     if existing is None:
         raise Unreadable("the order that it changes is not known here, so what it comes to cannot be told")
-    changes = {name: value for name, value in order.items() if value is not None}
-    amended = {_own_name(name, existing): changes.pop(name) for name in _AMENDED if name in changes}
-    kept = {name: existing.get(name) for name in ("type", "ordertype", "volume", "price", "price2", "oflags")}
-    return {**kept, **changes, **amended, "type": kept["type"], "ordertype": kept["ordertype"]}
+    edited = {name: order[name] for name in _EDITED if order.get(name) is not None}
+    amended = {_own_name(name, existing): order[name] for name in _AMENDED if order.get(name) is not None}
+    if edited and amended:
+        raise Unreadable("it has the fields of EditOrder and of AmendOrder: which ones count cannot be told")
+    return {**existing, **edited, **amended}
 
 
 def _own_name(name: str, existing: Mapping[str, Any]) -> str:
     """Where AmendOrder's names for prices stand in an order of that type."""
-    return "price2" if name == "limit_price" and existing.get("ordertype") in _TRIGGER_LIMIT else _AMENDED[name]
+    kind = _kind(existing)
+    if name == "limit_price" and kind in _TRIGGER_LIMIT:
+        return "price2"
+    if (name == "limit_price" and kind not in _LIMIT) or (name == "trigger_price" and kind in _LIMIT):
+        raise Unreadable(f"{name} is not of an order of type {_shown(kind)}")
+    return _AMENDED[name]
 
 
 def _closing(whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -120,11 +131,12 @@ def _closing(whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
     nested = whole.get("close")
     if nested is not None and not isinstance(nested, Mapping):
         raise Unreadable("close must be an object")
-    named = {name: whole.get(f"close[{name}]") for name in ("ordertype", "price", "price2")}
-    given = {name: value for name, value in {**named, **(nested or {})}.items() if value is not None}
-    if not given:
+    named = {name: whole[f"close[{name}]"] for name in ("ordertype", "price", "price2") if f"close[{name}]" in whole}
+    if named and nested:
+        raise Unreadable("close is given twice")
+    if not named and not nested:
         return None
-    return {"volume": whole.get("volume"), "oflags": whole.get("oflags"), **given, "type": _OTHER_SIDE[_side(whole)]}
+    return {**named, **(nested or {}), "volume": whole.get("volume"), "type": _OTHER_SIDE[_side(whole)]}
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------
@@ -139,20 +151,20 @@ def _terms(order: Mapping[str, Any], last: Decimal, *, judge_price: bool) -> Ter
         raise Unreadable("volume is 0, which Kraken takes for all of a position")
     off = limit.off / last if limit and judge_price else Decimal(0)
     if "viqc" in _flags(order):
+        if order.get("ordertype") != "market" or _side(order) != "buy":
+            raise Unreadable("viqc says that its volume is in the quote currency, which holds for a market buy alone")
         return Terms(volume / last, volume, off)
     return Terms(volume, volume * at, off)
 
 
 def _priced(order: Mapping[str, Any], last: Decimal) -> tuple[Decimal, _Price | None]:
     """The price at which it is valued, and its limit price if it has one."""
-    kind, is_buy = order.get("ordertype"), _side(order) == "buy"
+    kind, is_buy = _kind(order), _side(order) == "buy"
     if kind in _AT_MARKET:
         return last, None
     if kind in _LIMIT:
         limit = _price("price", order.get("price"), last)
         return (limit.high if is_buy else max(limit.high, last)), limit
-    if kind not in _TRIGGER and kind not in _TRIGGER_LIMIT:
-        raise Unreadable(f"ordertype {_shown(kind)} is not one whose size is known")
     trigger = _price("price", order.get("price"), last, offset=kind in _TRAILING)
     if kind in _TRIGGER:
         return max(trigger.high, last), None
@@ -160,7 +172,7 @@ def _priced(order: Mapping[str, Any], last: Decimal) -> tuple[Decimal, _Price | 
     return (limit.high if is_buy else max(limit.high, trigger.high, last)), limit
 
 
-def _limit_of_trigger(kind: object, order: Mapping[str, Any], trigger: _Price, last: Decimal) -> _Price:
+def _limit_of_trigger(kind: str, order: Mapping[str, Any], trigger: _Price, last: Decimal) -> _Price:
     """The limit price of an order with a trigger: of a trailing one an offset from where its trigger may lie."""
     if kind in _TRAILING:
         further = _price("price2", order.get("price2"), trigger.high, offset=True)
@@ -188,11 +200,20 @@ def _price(name: str, value: object, base: Decimal, *, offset: bool = False) -> 
 
 def number(name: str, value: object) -> Decimal:
     """A number as Kraken writes them: digits and a point. Signs, exponents and NaN are Unreadable."""
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        value = format(Decimal(repr(value)) if isinstance(value, float) else Decimal(value), "f")
+    if isinstance(value, float):
+        value = format(Decimal(repr(value)), "f") if abs(value) < _FLOAT_MAX else None
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        value = _written(Decimal(value))
     if not isinstance(value, str) or len(value) > CHARACTERS_MAX or not _NUMBER.fullmatch(value):
         raise Unreadable(f"{name} is {_shown(value)}: not a plain number")
     return Decimal(value)
+
+
+def _written(number: Decimal) -> str | None:
+    """It without an exponent; None where it has one, and where it is long beyond reason."""
+    exponent = number.as_tuple().exponent
+    plain = isinstance(exponent, int) and -CHARACTERS_MAX < exponent <= 0
+    return format(number, "f") if plain else None
 
 
 def _side(order: Mapping[str, Any]) -> str:
@@ -200,6 +221,13 @@ def _side(order: Mapping[str, Any]) -> str:
     if side not in ("buy", "sell"):
         raise Unreadable(f"type is {_shown(side)}: not buy or sell")
     return str(side)
+
+
+def _kind(order: Mapping[str, Any]) -> str:
+    kind = order.get("ordertype")
+    if not isinstance(kind, str) or kind not in _AT_MARKET | _LIMIT | _TRIGGER | _TRIGGER_LIMIT:
+        raise Unreadable(f"ordertype {_shown(kind)} is not one whose size is known")
+    return kind
 
 
 def _flags(order: Mapping[str, Any]) -> list[str]:

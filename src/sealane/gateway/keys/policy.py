@@ -30,6 +30,7 @@ _TRADES = frozenset({"AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"})
 _CANCELS = frozenset({"CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter"})
 _EXPORTS = frozenset({"AddExport", "RemoveExport"})
 _FUNDS = frozenset({"WalletTransfer", "CreateSubaccount", "AccountTransfer"})
+_SPOKEN = {FUND: "move funds", WS_TOKEN: "take WebSocket tokens"}
 _NO = ("", "0", "false", "none")
 
 
@@ -41,7 +42,7 @@ class Cap:
     asset: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.amount:f}{self.asset or ''}"
+        return f"{self.amount:f} {self.asset}" if self.asset else f"{self.amount:f}"
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,43 @@ class Policy:
     def loaded(cls, stored: Mapping[str, Any]) -> Policy:
         """The policy that ``stored`` wrote. A field that is missing or not known is a SettingsError: it may forbid."""
         if set(stored) != set(cls.__dataclass_fields__):
-            raise SettingsError(f"not a policy: it has the fields {', '.join(sorted(stored))}")
-        cap = stored["max_order"]
-        return cls(
-            allow=frozenset(stored["allow"]),
-            pairs=None if stored["pairs"] is None else frozenset(stored["pairs"]),
-            max_order=cap and Cap(Decimal(cap["amount"]), cap["asset"]),
-            price_band=None if stored["price_band"] is None else Decimal(stored["price_band"]),
-            own_orders=stored["own_orders"],
-            share=None if stored["share"] is None else Decimal(stored["share"]),
-        )
+            raise SettingsError(f"not a policy: it has the fields {', '.join(map(str, stored))}")
+        try:
+            return cls(**{name: _FIELDS[name](value) for name, value in stored.items()})
+        except (TypeError, KeyError, ValueError, ArithmeticError) as error:
+            raise SettingsError(f"not a policy: {error}") from None
+
+
+def _amount(stored: object) -> Decimal | None:
+    return None if stored is None else Decimal(_text(stored))
+
+
+def _stored_cap(stored: Any) -> Cap | None:
+    if stored is None:
+        return None
+    return Cap(Decimal(_text(stored["amount"])), None if stored["asset"] is None else _text(stored["asset"]))
+
+
+def _texts(stored: Any) -> frozenset[str]:
+    if not isinstance(stored, list):
+        raise TypeError(f"{stored!r} is no list")
+    return frozenset(map(_text, stored))
+
+
+def _text(stored: object) -> str:
+    if not isinstance(stored, str):
+        raise TypeError(f"{stored!r} is no text")
+    return stored
+
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "allow": _texts,
+    "pairs": lambda stored: None if stored is None else _texts(stored),
+    "max_order": _stored_cap,
+    "price_band": _amount,
+    "own_orders": lambda stored: stored,
+    "share": _amount,
+}
 
 
 def _check(policy: Policy) -> None:
@@ -192,7 +220,7 @@ def size_refusal(
     EditOrder or AmendOrder changes, with an order's names (see ``row_as_order``), None where it is not known.
     """
     denied = pair_refusal(policy, pair)
-    if denied:
+    if denied or (policy.max_order is None and policy.price_band is None):
         return denied
     try:
         found = [terms for one in orders_in(order) for terms in terms_of(one, last_price, existing)]
@@ -222,8 +250,8 @@ def _percent(fraction: Decimal) -> str:
 
 
 def _rounded(amount: Decimal) -> str:
-    """Six digits of it, without an exponent."""
-    text = f"{amount:.{max(0, 5 - amount.adjusted())}f}"
+    """Ten digits of it, without an exponent."""
+    text = f"{amount:.{max(0, 9 - amount.adjusted())}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -232,7 +260,7 @@ def _rounded(amount: Decimal) -> str:
 
 def told(policy: Policy) -> str:
     """The policy in one sentence."""
-    parts = [f"may {_listed(sorted(policy.allow, key=_rank))}"]
+    parts = [f"may {_listed([_SPOKEN.get(word, word) for word in sorted(policy.allow, key=_rank)])}"]
     if policy.pairs is not None:
         parts.append(f"orders on {_listed(sorted(policy.pairs))} only")
     if policy.max_order is not None:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from sealane.core.nonce import MAX_NONCE
 from sealane.errors import NotDurable
-from sealane.gateway.keys.private_files import DISK, make_folder, put
+from sealane.gateway.keys.private_files import DISK, make_folder
+from sealane.store.disk import write_all
 
 WINDOW = 256
 OPEN_MAX = 128
@@ -84,13 +85,13 @@ class ReplayGuard:
         return True
 
     def _open(self) -> int:
-        if not self.path.exists():
-            make_folder(self.path.parent)
-            put(self.path, bytes(_ALL.size))
+        make_folder(self.path.parent)
         fd = DISK.open(self.path)
         try:
             if not DISK.try_lock(fd):
                 raise OSError("another gateway on this data folder uses the same key: end one of them")
+            if not os.fstat(fd).st_size:
+                self._begin(fd)
             self._taken = _read(fd)
             self._smallest = sorted(self._taken)
         except BaseException:
@@ -98,6 +99,12 @@ class ReplayGuard:
             raise
         self._fd = fd
         return fd
+
+    def _begin(self, fd: int) -> None:
+        """Give a new file its size, for good: one that lost its content later must not look new."""
+        write_all(DISK, fd, bytes(_ALL.size))
+        DISK.sync(fd)
+        DISK.sync_folder(self.path.parent)
 
 
 def _read(fd: int) -> dict[int, int]:
