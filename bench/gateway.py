@@ -1,4 +1,4 @@
-"""Sealane's gateway beside a bare reverse proxy of the same libraries: calls a second over many keys, and what one adds.
+"""The gateway beside a bare reverse proxy of the same libraries: calls a second over many keys, and what one adds.
 
 Gateway, proxy, exchange and bots are processes of their own (``sealane serve``, ``bare_proxy``, ``fast_server``,
 ``gateway_load``). The bots are the same for both and so is what they ask; through the gateway each signs with a
@@ -134,7 +134,7 @@ def _first_url(process: subprocess.Popen[str]) -> str:
     finally:
         stop.cancel()
     if not line:
-        raise RuntimeError(f"{' '.join(process.args[2:4])} did not start")  # type: ignore[index]
+        raise RuntimeError(f"a process of the benchmark did not start: {process.args!r}")
     return str(json.loads(line)["url"]) if line.startswith("{") else line
 
 

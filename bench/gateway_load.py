@@ -137,7 +137,7 @@ async def _work(orders: Connection) -> None:
 
 async def _connected(bot: Bot) -> Caller:
     at = urlsplit(bot.url)
-    connecting = asyncio.get_running_loop().create_connection(lambda: Caller(bot), at.hostname, at.port)
+    connecting = asyncio.get_running_loop().create_connection(lambda: Caller(bot), str(at.hostname), at.port or 80)
     _, caller = await asyncio.wait_for(connecting, CONNECT_LIMIT_S)
     return caller
 

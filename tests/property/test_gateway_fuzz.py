@@ -10,14 +10,15 @@ asks 200,000 times.
 
 import asyncio
 import base64
-import gc
-import io
+import faulthandler
 import json
 import logging
 import os
 import random
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -38,6 +39,7 @@ SOAK = os.environ.get("SEALANE_SOAK") == "1"
 COUNT = 200_000 if SOAK else 5_000
 AT_ONCE = 64
 ANSWER_LIMIT_S = 60.0
+LONG_LIMIT_S = 900.0
 MOODS = 0.05
 ACCOUNTS = ("MASTER", "alice")
 GROWTH_MAX_BYTES = 24 * 2**20
@@ -232,22 +234,50 @@ def _resident_bytes() -> int:
     return int(statm.read_text().split()[1]) * 4096 if statm.exists() else 0
 
 
-@pytest.fixture
-def log() -> Any:
-    """All that is logged, as text."""
-    text, handler = io.StringIO(), logging.StreamHandler()
-    handler.setStream(text)
-    handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield text
-    root.setLevel(before)
-    root.removeHandler(handler)
+class Listener(logging.Handler):
+    """Looks through all that is logged, and keeps nothing of it."""
+
+    def __init__(self, secrets: list[bytes], faults: Faults) -> None:
+        super().__init__(logging.DEBUG)
+        self._secrets, self._faults = [secret.decode() for secret in secrets], faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if any(secret in text for secret in self._secrets):
+            self._faults.add("a secret in the log", record.getMessage()[:200])
+        if record.exc_info:
+            self._faults.add(f"an error in the log: {record.exc_info[1]!r}", text[-1_000:])
 
 
-def test_no_request_upsets_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> None:
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Hear everything of Sealane's and asyncio's, to the last detail, and hand it to nobody else."""
+    loggers = [logging.getLogger(name) for name in ("sealane", "asyncio")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(listener)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False  # pytest keeps all it hears, and memory is measured
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(listener)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+@pytest.fixture(autouse=True)
+def longer_limit() -> Iterator[None]:
+    """A long run is no hang: the limit of single tests is put off."""
+    if SOAK:
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback_later(LONG_LIMIT_S, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def test_no_request_upsets_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = int(os.environ.get("SEALANE_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"SEALANE_SEED={seed}")
     for name, value in {"LANES": "per-key", "SYNC_INTENTS": "off", "VISIBILITY_LAG_S": "0"}.items():
@@ -256,17 +286,17 @@ def test_no_request_upsets_the_gateway(tmp_path: Path, monkeypatch: pytest.Monke
     world = World(tmp_path, rng)
     fuzz = Fuzz(world, rng)
     begun_s = time.monotonic()
-    with asyncio.Runner() as runner:
+    with listening(Listener(world.secrets, fuzz.faults)), asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(
             lambda loop, context: fuzz.faults.add("a task's error was lost", str(context))
         )
         runner.run(fuzz.run(COUNT))
-    gc.collect()
     print(f"{COUNT} requests in {time.monotonic() - begun_s:.1f} s; {fuzz.accepted} accepted, {world.received} sent on")
     print(f"statuses {fuzz.statuses}; errors {dict(sorted(fuzz.errors.items(), key=lambda item: -item[1])[:25])}")
     assert not fuzz.faults.found, "\n".join(f"{kind}: {told}" for kind, told in fuzz.faults.found.items())
     assert [exchange.faults for exchange in world.exchanges.values()] == [[], []]
-    written = log.getvalue().encode() + b"".join(path.read_bytes() for path in world.folder.glob("audit*"))
-    assert not [secret for secret in world.secrets if secret in written], "a secret was written down"
+    for path in world.folder.glob("audit*"):
+        written = path.read_bytes()
+        assert not [secret for secret in world.secrets if secret in written], f"a secret was written down in {path}"
     assert fuzz.accepted > COUNT // 20, "too few were good to say anything of those that were bent"
     assert world.received > COUNT // 20
