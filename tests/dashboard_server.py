@@ -6,20 +6,19 @@ import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from dashboard_documents import Key, sighting, state, traffic
+from dashboard_documents import all_well
 from sealane.gateway.app import make_app
 from sealane.gateway.server import answer, listen, url_of
 
 LIMIT_S = 20
-KEYS = (Key("grid-bot", "MASTER"), Key("reader", "anna"))
 
 
 class Shown:
-    """A running server. ``state`` is what it shows; ``end()`` stops it, and waits until it has stopped."""
+    """A running server. ``scene`` is what it shows, and may be changed; ``end()`` waits until it has stopped."""
 
-    def __init__(self, loop, stop, thread):
-        self.state = state(sighting(("MASTER", "anna")))
-        self._loop, self._stop, self._thread = loop, stop, thread
+    def __init__(self, scene, loop, stop):
+        self.scene, self._loop, self._stop = scene, loop, stop
+        self._thread = threading.current_thread()
         self.url = ""
 
     def get(self, path, method="GET"):
@@ -40,14 +39,16 @@ class Shown:
 
 
 @contextmanager
-def shown(port=0, keys=KEYS, went=None, **options):
+def shown(scene=None, *, port=0, show_amounts=True):
     """A server; ``port`` takes up again where another one left."""
     loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     with listen("127.0.0.1", port) as listener:
-        found = Shown(loop, stop, None)
-        went = went or traffic()
+        found = Shown(scene or all_well(), loop, stop)
         app = make_app(
-            lambda: found.state, traffic=went, virtual_keys=lambda: keys, **{"show_amounts": True, **options}
+            lambda: found.scene.state,
+            traffic=found.scene.traffic,
+            virtual_keys=lambda: found.scene.keys,
+            show_amounts=show_amounts,
         )
         found._thread = threading.Thread(target=lambda: loop.run_until_complete(answer(app, listener, ready.set, stop)))
         found._thread.start()

@@ -14,7 +14,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dashboard_documents import HOSTILE, Key, Policy, in_trouble, of_many, sighting, state, traffic, unseen, well
+from dashboard_documents import (
+    HOSTILE,
+    Key,
+    Policy,
+    Scene,
+    in_trouble,
+    much_wrong,
+    of_many,
+    sighting,
+    state,
+    traffic,
+    unseen,
+    well,
+)
 from dashboard_server import LIMIT_S, shown
 from sealane.gateway import wire
 from sealane.gateway.dashboard import stream
@@ -211,7 +224,7 @@ def test_the_stream_brings_the_document_again_and_again(served, monkeypatch):
         assert "text/event-stream" in one.headers
         name, document = one.event()
         assert (name, document["status"]) == ("statistics", "pass")
-        served.state = state(sighting(("MASTER",), simulation="no key"))
+        served.scene = Scene(state(sighting(("MASTER",), simulation="no key")), served.scene.traffic)
         for _ in range(LIMIT_S * 20):
             if (document := one.event()[1])["simulated"]:
                 break
@@ -322,10 +335,10 @@ def test_a_terminal_is_not_steered_by_what_others_wrote():
     from sealane.cli.status_tables import drawn
 
     console = Console(width=100, color_system=None, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    went = traffic(trouble=True)
     evil = (Key("a\x1b[2Jb", "MASTER", Policy(frozenset({"[red]read[/]"}))),)
-    with console.file, shown(keys=evil, went=went) as served:
-        console.print(drawn(json.loads(served.get("/statistics")[1]), stale="\x1b[31mgone"))
+    document = Scene(much_wrong().state, traffic(), evil).document()
+    with console.file:
+        console.print(drawn(document, stale="\x1b[31mgone"))
         text = console.export_text()
     assert "\x1b" not in text
     assert "a?[2Jb" in text
