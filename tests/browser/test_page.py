@@ -68,10 +68,9 @@ SCENES = {"well": all_well, "trouble": much_wrong, "new": before_a_look}
     ("scene", "width", "dark"),
     [
         ("trouble", 1280, False),
-        ("trouble", 1280, True),
-        ("trouble", 360, False),
-        ("well", 360, True),
-        ("new", 1280, False),
+        ("trouble", 360, True),
+        ("well", 360, False),
+        ("new", 1280, True),
     ],
 )
 def test_it_is_accessible_and_fits(tab, axe, scene, width, dark):
@@ -86,7 +85,9 @@ def test_it_is_accessible_and_fits(tab, axe, scene, width, dark):
 
 def test_axe_finds_what_is_wrong(tab, axe, served):
     tab.open(served.url)
-    tab.run("document.documentElement.removeAttribute('lang'); document.querySelector('h1').style.color = '#eee'; true")
+    tab.run(
+        "document.documentElement.removeAttribute('lang'); document.styleSheets[0].insertRule('h1 { color: #eee }')"
+    )
     told = violations(tab, axe)
     assert any(row.startswith("html-has-lang") for row in told)
     assert any(row.startswith("color-contrast") for row in told)
