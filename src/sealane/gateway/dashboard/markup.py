@@ -45,7 +45,7 @@ def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[object]], 
 
     The first cell of a row is its head. ``numbers`` names the columns that are set to the right.
     """
-    names, right = list(heads), frozenset(numbers)
+    names, right = [_titled(name) for name in heads], frozenset(map(_titled, numbers))
     head = tag(
         "tr",
         *(tag("th", name, scope="col", role="columnheader", class_=_side(name, right)) for name in names),
@@ -59,6 +59,10 @@ def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[object]], 
         tag("tbody", *body, role="rowgroup"),
         role="table",
     )
+
+
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _cells(names: list[str], cells: list[object], right: frozenset[str]) -> Iterable[Html]:
