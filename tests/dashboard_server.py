@@ -3,7 +3,7 @@
 import asyncio
 import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from dashboard_documents import all_well
@@ -16,10 +16,22 @@ LIMIT_S = 20
 class Shown:
     """A running server. ``scene`` is what it shows, and may be changed; ``end()`` waits until it has stopped."""
 
-    def __init__(self, scene, loop, stop):
-        self.scene, self._loop, self._stop = scene, loop, stop
-        self._thread = threading.current_thread()
-        self.url = ""
+    def __init__(self, scene, listener, show_amounts):
+        self.scene, self.url = scene, url_of(listener)
+        self._app = make_app(
+            lambda: self.scene.state,
+            traffic=scene.traffic,
+            virtual_keys=lambda: self.scene.keys,
+            show_amounts=show_amounts,
+        )
+        self._ready, self._stop = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listener)))
+        self._thread.start()
+        assert self._ready.wait(LIMIT_S)
+
+    async def _serve(self, listener):
+        self._loop = asyncio.get_running_loop()
+        await answer(self._app, listener, self._ready.set, self._stop)
 
     def get(self, path, method="GET"):
         parts = urlsplit(self.url)
@@ -33,7 +45,8 @@ class Shown:
 
     def end(self):
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # it ended meanwhile
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(LIMIT_S)
         assert not self._thread.is_alive()
 
@@ -41,21 +54,9 @@ class Shown:
 @contextmanager
 def shown(scene=None, *, port=0, show_amounts=True):
     """A server; ``port`` takes up again where another one left."""
-    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     with listen("127.0.0.1", port) as listener:
-        found = Shown(scene or all_well(), loop, stop)
-        app = make_app(
-            lambda: found.scene.state,
-            traffic=found.scene.traffic,
-            virtual_keys=lambda: found.scene.keys,
-            show_amounts=show_amounts,
-        )
-        found._thread = threading.Thread(target=lambda: loop.run_until_complete(answer(app, listener, ready.set, stop)))
-        found._thread.start()
-        assert ready.wait(LIMIT_S)
-        found.url = url_of(listener)
+        found = Shown(scene or all_well(), listener, show_amounts)
         try:
             yield found
         finally:
             found.end()
-            loop.close()
