@@ -2,6 +2,7 @@
 
     SealaneError
     ├── SettingsError   a setting or an argument is wrong: mend it, nothing was sent
+    │   └── NameTaken   the order's client order id belongs to another order that was sent before
     ├── Refused         Kraken said no: the request was not executed
     ├── Unavailable     no answer to be had now: nothing was executed, try later
     │   └── LaneBusy    the lane's turn did not come within its limit
@@ -22,6 +23,10 @@ class SealaneError(Exception):
 
 class SettingsError(SealaneError, ValueError):
     """A setting or argument is wrong; the message names it and the remedy."""
+
+
+class NameTaken(SettingsError):
+    """An order's client order id was used for another order before; give this one an id of its own."""
 
 
 class Refused(SealaneError):

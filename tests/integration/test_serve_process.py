@@ -76,10 +76,12 @@ class Running:
 
 
 @contextmanager
-def serving(*options, environ=None):
+def serving(*options, environ=None, folder=None):
     environ = os.environ if environ is None else environ
     command = [*SERVE, "--port", "0", "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=folder
+    )
     try:
         yield Running(process, environ)
     finally:
@@ -160,16 +162,14 @@ def test_a_log_of_json_lines_is_marked_too_and_stays_json(tmp_path):
     assert {"sealane.global_nonce", "sealane.broker", "uvicorn.error"} <= {row["logger"] for row in rows}
 
 
-def test_without_a_data_folder_the_simulator_s_is_removed_at_the_end(tmp_path):
-    environ = without("DATA_DIR") | {"TMPDIR": str(tmp_path), "COINBASE_API_KEY": "a-key"}
-    with serving(environ=environ) as running:
-        (folder,) = tmp_path.glob("sealane-simulator-*")
+def test_without_a_data_folder_the_simulator_s_is_in_the_usual_one_and_apart(tmp_path):
+    with serving(environ=without("DATA_DIR") | {"COINBASE_API_KEY": "a-key"}, folder=tmp_path) as running:
         running.ready()
-        assert (folder / "kraken_global_nonce.txt").exists()
+        assert (tmp_path / "data" / "simulator" / "kraken_global_nonce.txt").exists()
+        assert [path.name for path in (tmp_path / "data").iterdir()] == ["simulator"]
         (reason,) = json.loads(running.get("/readyz")[1])["reasons"]
         assert "holds keys of Coinbase and none of Kraken" in reason
         assert running.end(signal.SIGINT) == 0
-    assert list(tmp_path.glob("sealane-simulator-*")) == []
     assert "holds keys of Coinbase and none of Kraken" in "".join(running.err)
 
 

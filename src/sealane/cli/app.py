@@ -7,7 +7,22 @@ import sys
 
 import typer
 
-from sealane.cli import balance, call, cancel, doctor, nonce, order, orders, preflight, run, serve, sim, status, store
+from sealane.cli import (
+    balance,
+    call,
+    cancel,
+    doctor,
+    keys,
+    nonce,
+    order,
+    orders,
+    preflight,
+    run,
+    serve,
+    sim,
+    status,
+    store,
+)
 from sealane.cli.demo import command as demo
 from sealane.cli.output import told_errors
 from sealane.telemetry import log_to
@@ -38,6 +53,7 @@ app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.add_typer(nonce.app, name="nonce")
 app.add_typer(store.app, name="store")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import typer
 
 from sealane.cli.output import JsonFlag, console, print_json, told_errors
 from sealane.client.accounts import MASTER, account_names
+from sealane.client.folders import simulated_folder
 from sealane.errors import NotDurable, SettingsError
 from sealane.telemetry.lines import JsonLines
 
@@ -29,7 +29,6 @@ SIMULATOR = "SIMULATOR"
 NO_KEY = "no key is set, so this is the built-in exchange"
 COINBASE_ONLY = "the environment holds keys of Coinbase and none of Kraken, so this is the built-in exchange"
 SIMULATED_ACCOUNTS = 2
-SIMULATED_FOLDER = "simulator"
 NAMED_MAX = 5
 OTHER_LOGGERS = ("uvicorn", "asyncio")
 
@@ -47,14 +46,28 @@ def serve(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Off loopback: others may read who is there, and how they fare.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help="A certificate chain, for https; else SEALANE_TLS_CERT.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key; else SEALANE_TLS_KEY.")] = None,
+    unix_socket: Annotated[
+        Path | None, typer.Option("--unix-socket", help="Listen there instead; else SEALANE_UNIX_SOCKET.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve health, metrics and a page until Ctrl-C; without keys, on the built-in simulator."""
     with told_errors(as_json):
-        gateway_settings, gateway_server, gateway_fleet = _gateway()
+        gateway_settings, gateway_server, gateway_fleet, gateway_keys = _gateway()
         settings = gateway_settings.ServeSettings.from_env(
-            os.environ, host=host, port=port, allow_network=allow_network
+            os.environ,
+            host=host,
+            port=port,
+            allow_network=allow_network,
+            tls_cert=str(tls_cert or ""),
+            tls_key=str(tls_key or ""),
+            unix_socket=str(unix_socket or ""),
         )
+        folder = gateway_keys.gateway_folder(os.environ)  # before the simulator's accounts are put into the environment
         simulation = _simulation(os.environ)
         simulated = bool(simulation)
         with _logged(simulated), _exchange(simulation):
@@ -63,6 +76,7 @@ def serve(
             gateway_server.serve(
                 fleet,
                 settings,
+                folder=folder,
                 simulation=simulation,
                 before_asking=_announce_nonces,
                 ready=lambda url: _tell(url, names, simulated, as_json),
@@ -77,15 +91,15 @@ def _simulation(environ: Mapping[str, str]) -> str:
     return (COINBASE_ONLY if coinbase else NO_KEY) + ". Set KRAKEN_API_KEY and KRAKEN_API_SECRET to serve Kraken"
 
 
-def _gateway() -> tuple[ModuleType, ModuleType, ModuleType]:
+def _gateway() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
     """The service's modules; they want libraries of their own."""
     try:
-        from sealane.gateway import fleet, server, settings
+        from sealane.gateway import fleet, keys, server, settings
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("sealane"):
             raise
         raise SettingsError(f"the service needs {missing.name}: pip install 'sealane[cli,gateway]'") from None
-    return settings, server, fleet
+    return settings, server, fleet, keys
 
 
 def _broker(account: str) -> KrakenBroker:
@@ -162,7 +176,8 @@ def _exchange(simulation: str) -> Iterator[None]:
         return
     from sealane.simulator import Simulator
 
-    with _simulated_folder() as folder, Simulator(accounts=SIMULATED_ACCOUNTS) as simulator:
+    folder = simulated_folder(os.environ)
+    with Simulator(accounts=SIMULATED_ACCOUNTS) as simulator:
         _forget_real_settings()
         os.environ |= {"KRAKEN_SPOT_URL": simulator.url, "DATA_DIR": str(folder)}
         for account in simulator.accounts:
@@ -171,17 +186,6 @@ def _exchange(simulation: str) -> Iterator[None]:
             os.environ[f"KRAKEN_{name}API_SECRET"] = account.api_secret
         logger.warning("%s; the simulator is on %s, its data in %s", simulation, simulator.url, folder)
         yield
-
-
-@contextmanager
-def _simulated_folder() -> Iterator[Path]:
-    """A folder apart from any real data: inside DATA_DIR where that is set, else one that is removed at the end."""
-    data_dir = os.environ.get("DATA_DIR", "").strip()
-    if data_dir:
-        yield Path(data_dir) / SIMULATED_FOLDER
-        return
-    with tempfile.TemporaryDirectory(prefix="sealane-simulator-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def _forget_real_settings() -> None:

@@ -6,16 +6,18 @@ time is up), the intent is handed to the background.
 
 from __future__ import annotations
 
+import math
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar, cast
 
+from sealane.client.forwarding import Forwarded, Prepared
 from sealane.client.resolver import Resolver
-from sealane.core.buying import BATCH_BUYS_OFF, BUYS_OFF, buys
+from sealane.core.buying import BATCH_BUYS_OFF, BUYS_OFF, buys, call_buys
 from sealane.core.call import private_call
 from sealane.core.cancelling import Cancellation, cancel, cancel_everything, cancel_several
 from sealane.core.effects import Caller, Flow
@@ -144,6 +146,23 @@ class Orders:
         ends = yield from self._seen_through(intent, params, limits)
         return cast(Placed | NotPlaced, ends[userref])
 
+    def forward(self, asked: Prepared, limits: Limits) -> Flow[Forwarded]:
+        """An order of another program's, as that program asked for it."""
+        drawn = self._intent(asked.method, asked.params, asked.order_ids, limits, market=asked.market)
+        intent = replace(
+            drawn,
+            id=asked.name,
+            digest=asked.digest,
+            found_by=asked.found_by,
+            changes=asked.changes,
+            shows=asked.shows,
+            deadline_ns=asked.deadline_ns or drawn.deadline_ns,
+        )
+        order = self._order(intent, asked.params, fresh=asked.fresh, repeat_s=asked.repeat_s)
+        blocked = BUYS_OFF if self._buys_off and call_buys(asked.method, asked.params) else ""
+        ends = yield from self._ends(order, limits, blocked)
+        return Forwarded(ends, order.answer)
+
     def _validated(self, method: str, params: Mapping[str, object], client_order_id: str) -> Flow[NotPlaced]:
         try:
             yield from private_call(self._caller(), method, {**params, "validate": True})
@@ -188,10 +207,15 @@ class Orders:
         fresh: bool = False,
         blocked: str = "",
     ) -> Flow[Mapping[str, End]]:
-        until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
+        return (yield from self._ends(self._order(intent, params, fresh=fresh), limits, blocked))
+
+    def _order(self, intent: Intent, params: Mapping[str, object], *, fresh: bool, repeat_s: float = math.inf) -> Order:
         asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
-        order = Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh)
-        with self._resolver.held(intent.id):
+        return Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh, repeat_s=repeat_s)
+
+    def _ends(self, order: Order, limits: Limits, blocked: str) -> Flow[Mapping[str, End]]:
+        until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
+        with self._resolver.held(order.intent.id):
             if blocked:
                 return (yield from held_back(order, blocked, self._lag_s, until_ns))
             return (yield from exactly_once(order, self._lag_s, until_ns))
@@ -238,13 +262,13 @@ class Orders:
 
     # --- cancels --------------------------------------------------------------------------------------------------
 
-    def cancel(self, order: Mapping[str, str], timeout_s: float) -> Flow[Cancellation]:
-        """Cancel one order."""
-        return cancel(self._caller(), order, self._until_ns(timeout_s))
+    def cancel(self, order: Mapping[str, str], timeout_s: float, *, doubted: bool = False) -> Flow[Cancellation]:
+        """Cancel one order; ``doubted``: the same cancel was sent before and its answer lost."""
+        return cancel(self._caller(), order, self._until_ns(timeout_s), doubted=doubted)
 
-    def cancel_everything(self, timeout_s: float) -> Flow[Cancellation]:
+    def cancel_everything(self, timeout_s: float, *, doubted: bool = False) -> Flow[Cancellation]:
         """Cancel all open orders of the account."""
-        return cancel_everything(self._caller(), self._until_ns(timeout_s))
+        return cancel_everything(self._caller(), self._until_ns(timeout_s), doubted=doubted)
 
     def cancel_several(self, txids: Sequence[str], timeout_s: float) -> Flow[dict[str, Cancellation]]:
         """Cancel up to fifty orders in one call."""

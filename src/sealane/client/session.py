@@ -17,7 +17,7 @@ from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures, Statistics, Tally, counter_figures
 from sealane.core.balance import Balance, balance_call
 from sealane.core.buying import BUYS_OFF, call_buys
-from sealane.core.call import private_call, probing_call, public_call
+from sealane.core.call import answered_call, private_call, probing_call, public_call
 from sealane.core.effects import Caller, Drafted, Flow
 from sealane.core.events import DoubtResolved, Event, UnfinishedTurnFound
 from sealane.core.methods import method_named
@@ -151,10 +151,20 @@ class Session:
     ) -> tuple[Flow[object], Desk]:
         """A private call as a flow, and the desk to drive it with."""
         everything = {**params, **more} if params else more
-        if self.settings.hard_buy_off and call_buys(method, everything):
+        self._may_be_sent(method, everything)
+        return self._told(method, private_call(self.caller(), method, everything)), self.desk()
+
+    def answered(self, method: str, params: Mapping[str, object]) -> tuple[Flow[Verdict], Desk]:
+        """As ``private``, for who passes on what Kraken answered, be it yes or no."""
+        self._may_be_sent(method, params)
+        return self._told(method, answered_call(self.caller(), method, params)), self.desk()
+
+    def _may_be_sent(self, method: str, params: Mapping[str, object]) -> None:
+        if self.settings.hard_buy_off and call_buys(method, params):
             raise SettingsError(f"{BUYS_OFF}, and this {method} is or may be one: nothing was sent; set it to 0 to buy")
-        flow = private_call(self.caller(), method, everything)
-        return self.writing(flow) if method_named(method).write else flow, self.desk()
+
+    def _told(self, method: str, flow: Flow[T]) -> Flow[T]:
+        return self.writing(flow) if method_named(method).write else flow
 
     def probe(self, method: str) -> tuple[Flow[tuple[int, Verdict]], Desk]:
         """One attempt at a private call as a flow, without what recovers a refused nonce."""
@@ -280,11 +290,13 @@ class Session:
             clock_doubted=lane.store.clock_doubted() if lane else False,
             waiting=lane.waiting if lane else 0,
             busy=lane.held if lane else False,
-            counters=self._counters(lane),
+            counters=self.counters(),
             uptime_s=(SYSTEM_CLOCK.boot_ns() - self._started_ns) / NS_PER_S,
         )
 
-    def _counters(self, lane: Lane | None) -> tuple[CounterFigures, ...]:
+    def counters(self) -> tuple[CounterFigures, ...]:
+        """Kraken's counters as they are kept here; () without a key, and where no limits are kept."""
+        lane = self._lane
         if lane is None or self._who is None or self._tier is None:
             return ()
         rates = Rates.loaded(lane.store.rates(self._who.account))

@@ -37,6 +37,14 @@ READ_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
 
 def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOTHING) -> Flow[object]:
     """Make one private call; returns Kraken's ``result``, raises what ``sealane.errors`` describes."""
+    verdict = yield from answered_call(caller, method, params)
+    if verdict.outcome is Outcome.REFUSED:
+        raise refused(method_named(method), verdict, (yield Now()))
+    return verdict.result
+
+
+def answered_call(caller: Caller, method: str, params: Mapping[str, object] = NOTHING) -> Flow[Verdict]:
+    """As ``private_call``, for who passes Kraken's answer on: the verdict of a yes or a no, with the answer's bytes."""
     row, drafted = method_named(method), caller.draft(method, params)
     booking = Booking(caller, transaction(method, params))
     failed_ns = 0
@@ -49,15 +57,17 @@ def private_call(caller: Caller, method: str, params: Mapping[str, object] = NOT
                 raise
             continue
         if verdict.outcome is Outcome.ACCEPTED:
-            return verdict.result
+            return verdict
         now_ns = yield Now()
         if booking.may_wait(verdict):
             yield from booking.contradicted(refused(row, verdict, now_ns), verdict.detail)
             continue
+        if verdict.outcome is Outcome.REFUSED:
+            return verdict
         failed_ns = failed_ns or now_ns
         is_over = row.write or not caller.repeats or now_ns - failed_ns > READ_RETRY_S * NS_PER_S
         pause_s = None if is_over else next(pauses_s, None)
-        if pause_s is None or verdict.outcome is Outcome.REFUSED:
+        if pause_s is None:
             raise error_of(row, nonce, verdict, now_ns)
         yield Tell(events.CallRepeated(caller.account, method, pause_s, verdict.detail))
         yield Sleep(pause_s)

@@ -41,9 +41,12 @@ class NotCancelled:
 Cancellation = Cancelled | NotCancelled
 
 
-def cancel(caller: Caller, order: Mapping[str, object], until_ns: int) -> Flow[Cancellation]:
-    """Cancel what ``{"txid": …}`` or ``{"cl_ord_id": …}`` names; InDoubt where nobody answers by ``until_ns``."""
-    count, doubted, refusal = yield from _insist(caller, "CancelOrder", order, until_ns)
+def cancel(caller: Caller, order: Mapping[str, object], until_ns: int, *, doubted: bool = False) -> Flow[Cancellation]:
+    """Cancel what ``{"txid": …}`` or ``{"cl_ord_id": …}`` names; InDoubt where nobody answers by ``until_ns``.
+
+    ``doubted``: the same cancel was sent before and its answer lost.
+    """
+    count, doubted, refusal = yield from _insist(caller, "CancelOrder", order, until_ns, doubted)
     if refusal is None:
         return Cancelled(count, REPLAYED if doubted else ANSWERED)
     if isinstance(refusal, Unavailable):
@@ -57,9 +60,9 @@ def cancel(caller: Caller, order: Mapping[str, object], until_ns: int) -> Flow[C
     return NotCancelled("Kraken refused it", ", ".join(refusal.errors))
 
 
-def cancel_everything(caller: Caller, until_ns: int) -> Flow[Cancellation]:
-    """Cancel all open orders of the account."""
-    count, doubted, refusal = yield from _insist(caller, "CancelAll", {}, until_ns)
+def cancel_everything(caller: Caller, until_ns: int, *, doubted: bool = False) -> Flow[Cancellation]:
+    """Cancel all open orders of the account; ``doubted`` as for ``cancel``."""
+    count, doubted, refusal = yield from _insist(caller, "CancelAll", {}, until_ns, doubted)
     if refusal is None:
         return Cancelled(count, REPLAYED if doubted else ANSWERED)
     if doubted:
@@ -90,10 +93,10 @@ def _end(status: str, error: str | None) -> Cancellation:
 
 
 def _insist(
-    caller: Caller, method: str, params: Mapping[str, object], until_ns: int
+    caller: Caller, method: str, params: Mapping[str, object], until_ns: int, doubted: bool = False
 ) -> Flow[tuple[int, bool, Refused | Unavailable | None]]:
     """Send until there is an answer: how many were cancelled, whether an answer was lost before, or why not."""
-    doubted, tries = False, 0
+    tries = 0
     while True:
         try:
             result = yield from private_call(caller, method, params)

@@ -80,10 +80,12 @@ class Intent:
     """What is kept of a write while its end is not known, and for a while after.
 
     Attributes:
-        id: the client order id, or of several orders the first one's.
+        id: the client order id, or of several orders the first one's; of an order that another program asked for a
+            name of its own, because two programs may have used one client order id.
         account, fingerprint, method: whose key, and which of Kraken's methods.
         order_ids: the client order ids of what it places.
-        found_by: the field by which Kraken's rows are known to be ours: ``cl_ord_id``, or ``userref`` after an edit.
+        found_by: the field by which Kraken's rows are known to be ours: ``cl_ord_id``, else ``userref``.
+        shows: what its row must show too, where ``found_by`` alone may be another order's: side, type, amounts.
         market: it is filled rather than open, so it is sought among closed orders first.
         unguarded: the key's nonce window is open, or not known: a later nonce is no fence, only the deadline is.
         changes: of an amendment, the order by ``txid`` or ``cl_ord_id``, and what its row shows once it is made.
@@ -106,6 +108,7 @@ class Intent:
     market: bool = False
     unguarded: bool = False
     changes: Mapping[str, str] = field(default_factory=dict)
+    shows: Mapping[str, str] = field(default_factory=dict)
     nonce: int = 0
     sent_ns: int = 0
     fenced_ns: int = 0
@@ -116,6 +119,11 @@ class Intent:
     def settled(self) -> bool:
         """Whether all its ends are known."""
         return set(self.ends) >= set(self.order_ids)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the same order, asked for again, would be known by."""
+        return self.order_ids if self.id in self.order_ids else (self.id,)
 
     def sent(self, nonce: int, now_ns: int, *, unguarded: bool) -> Intent:
         """As it is of its next attempt."""
@@ -134,7 +142,13 @@ class Intent:
     def stored(self) -> dict[str, object]:
         """The intent as plain JSON values."""
         ends = {name: {"end": type(end).__name__, **vars(end)} for name, end in self.ends.items()}
-        return {**vars(self), "changes": dict(self.changes), "ends": ends, "settled": self.settled}
+        return {
+            **vars(self),
+            "changes": dict(self.changes),
+            "shows": dict(self.shows),
+            "ends": ends,
+            "settled": self.settled,
+        }
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> Intent:

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -64,7 +65,8 @@ TOO_LATE = "its deadline had come before it could be sent"
 class Order:
     """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included.
 
-    ``fresh``: its id was drawn for it, so nobody can have used it before.
+    ``fresh``: its id was drawn for it, so nobody can have used it before. ``repeat_s``: asked for again so long after
+    its end it is another order. ``answer`` is what Kraken answered to this very call, where that was the end.
     """
 
     caller: Caller
@@ -72,7 +74,9 @@ class Order:
     params: Mapping[str, object]
     sync: bool = True
     fresh: bool = False
+    repeat_s: float = math.inf
     how: str = ANSWERED
+    answer: bytes = b""
     known: Intent | None = None
     doubtful: bool = False
     fenced: int = 0
@@ -116,7 +120,7 @@ class Order:
         yield from turn.pace.keep()
         if self.fenced or not (self.intent.nonce or self.fresh):
             # Here, because one turn at a time looks: of two callers with one id the second finds the first's intent.
-            known: Intent | None = yield ReadIntent(self.intent.order_ids)
+            known = yield from self.asked_before()
             if known is not None and (known.settled or not self.intent.nonce):
                 self.known = known
                 return 0, Verdict(Outcome.NOT_SENT, Advice.STOP, detail=KNOWN)
@@ -128,6 +132,13 @@ class Order:
         self.intent = self.intent.sent(nonce, now_ns, unguarded=unguarded)
         wire = self._wire(turn, drafted, nonce)
         return nonce, (yield from turn.attempt(method_named(self.intent.method), nonce, wire, self.intent.id))
+
+    def asked_before(self) -> Flow[Intent | None]:
+        """The intent of the same order, where it was asked for before."""
+        known: Intent | None = yield ReadIntent(self.intent.names)
+        if known is None or not known.settled or math.isinf(self.repeat_s):
+            return known
+        return known if (yield Now()) - known.sent_ns <= self.repeat_s * NS_PER_S else None
 
     def _wire(self, turn: Turn, drafted: Drafted, nonce: int) -> Flow[Verdict]:
         """Send the bytes under the stored intent, and the same bytes again where that is safe."""

@@ -23,7 +23,17 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.order import FOUND, Amended, End, Intent, Placed, same_id
 from sealane.core.placing import Order, ends_of, failed, not_sent, note_intent
 from sealane.core.verdict import Outcome
-from sealane.errors import Fenced, InDoubt, NotDurable, Quarantined, Refused, SealaneError, SettingsError, Unavailable
+from sealane.errors import (
+    Fenced,
+    InDoubt,
+    NameTaken,
+    NotDurable,
+    Quarantined,
+    Refused,
+    SealaneError,
+    SettingsError,
+    Unavailable,
+)
 
 LOOK_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Waits between looks; the last one between all further ones."""
@@ -58,6 +68,7 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
     if order.known is not None:
         return (yield from _again(order, order.known, lag_s, until_ns))
     if verdict.outcome is not Outcome.IN_DOUBT:
+        order.answer = verdict.body
         ends = yield from _ended(order, ends_of(order, verdict))
         if order.intent.settled:
             return ends
@@ -81,7 +92,7 @@ def _in_doubt(intent: Intent, error: SealaneError) -> InDoubt:
 
 def _not_sent(order: Order, error: SealaneError, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """Nothing was sent this time; what was sent under its id before has an end of its own."""
-    known: Intent | None = None if order.intent.nonce or order.fresh else (yield ReadIntent(order.intent.order_ids))
+    known: Intent | None = None if order.intent.nonce or order.fresh else (yield from order.asked_before())
     if known is not None:
         return (yield from _again(order, known, lag_s, until_ns))
     return (yield from _ended(order, not_sent(order, error)))
@@ -97,7 +108,7 @@ def _ended(order: Order, ends: Mapping[str, End]) -> Flow[Mapping[str, End]]:
 def _again(order: Order, known: Intent, lag_s: float, until_ns: int) -> Flow[Mapping[str, End]]:
     """The same order was asked for before: it has one end."""
     if (known.fingerprint, known.digest) != (order.intent.fingerprint, order.intent.digest):
-        raise SettingsError(
+        raise NameTaken(
             f"client_order_id {known.id} belongs to another order that was sent before, of {known.account}: "
             "give each order of each account one of its own"
         )
@@ -177,10 +188,21 @@ def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dic
         if not isinstance(row, Mapping) or _is_older(intent, row):
             continue
         described = row.get("descr")
-        descr = str(described.get("order", "")) if isinstance(described, Mapping) else ""
+        parts = described if isinstance(described, Mapping) else {}
+        if not _shows({**row, **parts}, intent.shows):
+            continue
+        descr = str(parts.get("order", ""))
         shown = str(row.get(intent.found_by))
         found |= {name: Placed(txid, name, descr, FOUND) for name in names if same_id(shown, name)}
     return found
+
+
+def _shows(row: Mapping[str, object], wanted: Mapping[str, str]) -> bool:
+    """Whether a row has these words and amounts."""
+    words = {name: text for name, text in wanted.items() if not text[:1].isdigit()}
+    return all(str(row.get(name)) == text for name, text in words.items()) and all(
+        _agrees(row.get(name), text) for name, text in wanted.items() if name not in words
+    )
 
 
 def _is_older(intent: Intent, row: Mapping[str, object]) -> bool:

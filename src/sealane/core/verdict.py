@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -64,7 +64,8 @@ class Verdict:
     """The meaning of one reply or failure.
 
     ``until_s`` is a Unix time where Kraken named one. ``fenced``: it shows that the request's nonce, or a later one,
-    was taken, so that nothing of it can begin to execute any more.
+    was taken, so that nothing of it can begin to execute any more. ``body`` is the answer as it came, where it is
+    Kraken's envelope.
     """
 
     outcome: Outcome
@@ -75,6 +76,7 @@ class Verdict:
     until_s: float | None = None
     detail: str = ""
     fenced: bool = False
+    body: bytes = field(default=b"", repr=False, compare=False)
 
 
 _TABLE: tuple[tuple[str, Outcome, Advice], ...] = (
@@ -121,8 +123,8 @@ def judge(answer: Reply | Failure) -> Verdict:
     errors = tuple(entry for entry in entries if not entry.startswith(("W", "w")))
     warnings = tuple(entry for entry in entries if entry not in errors)
     if not errors:
-        return Verdict(Outcome.ACCEPTED, Advice.NONE, result, warnings=warnings)
-    return _refusal(errors, warnings)
+        return Verdict(Outcome.ACCEPTED, Advice.NONE, result, warnings=warnings, body=answer.body)
+    return _refusal(errors, warnings, answer.body)
 
 
 def _doubt(detail: str) -> Verdict:
@@ -140,12 +142,13 @@ def _envelope(body: bytes) -> tuple[list[str], object] | None:
     return entries, document.get("result")
 
 
-def _refusal(errors: tuple[str, ...], warnings: tuple[str, ...]) -> Verdict:
+def _refusal(errors: tuple[str, ...], warnings: tuple[str, ...], body: bytes) -> Verdict:
     """The gravest entry decides: where one leaves the request in doubt, the others cannot end it."""
     rows = [_row(error) for error in errors]
     outcome, advice = next((row for row in rows if row[0] is Outcome.IN_DOUBT), rows[0])
     until_s = _named_time(errors) if advice is Advice.THROTTLED else None
-    return Verdict(outcome, advice, errors=errors, warnings=warnings, until_s=until_s, detail=", ".join(errors))
+    detail = ", ".join(errors)
+    return Verdict(outcome, advice, errors=errors, warnings=warnings, until_s=until_s, detail=detail, body=body)
 
 
 def _row(error: str) -> tuple[Outcome, Advice]:

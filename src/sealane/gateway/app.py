@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sealane.gateway.api.gateway import Gateway
 from sealane.gateway.dashboard.routes import dashboard_routes
 from sealane.gateway.documents import Document, health_document, live_document, ready_document
 from sealane.gateway.door import Door
 from sealane.gateway.health import Status
 from sealane.gateway.metrics import Metrics
 from sealane.gateway.state import State
-from sealane.gateway.statistics_form import KnownKey
-from sealane.gateway.traffic import Traffic
 
 
 def make_app(
     state: Callable[[], State],
     *,
     allowed_hosts: Collection[str] = (),
-    traffic: Traffic | None = None,
-    virtual_keys: Callable[[], Iterable[KnownKey]] = tuple,
+    gateway: Gateway | None = None,
     show_amounts: bool = False,
 ) -> ASGIApp:
     """The application; ``state`` gives the state of now, ``allowed_hosts`` are names under which it may be asked.
 
-    ``traffic``, ``virtual_keys`` and ``show_amounts`` are what the dashboard shows beside it.
+    ``gateway`` answers what is asked under ``/0/``; the dashboard shows what went through it, and with ``show_amounts``
+    what the accounts hold.
     """
     metrics = Metrics(state)
 
@@ -52,10 +51,16 @@ def make_app(
 
     paths = {"/health/kraken-nonce": health, "/readyz": ready, "/livez": live, "/metrics": exposed}
     own = [Route(path, answer, methods=["GET"]) for path, answer in paths.items()]
-    shown = dashboard_routes(state, traffic=traffic, virtual_keys=virtual_keys, show_amounts=show_amounts)
+    traffic, known = (gateway.traffic, gateway.virtual_keys) if gateway else (None, tuple)
+    shown = dashboard_routes(state, traffic=traffic, virtual_keys=known, show_amounts=show_amounts)
     app = Starlette(routes=[*own, *shown])
     app.router.redirect_slashes = False  # its Location would be made of the Host header
-    return Door(app, allowed_hosts)  # outside the app's own handling of errors
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_kraken = gateway is not None and scope["type"] == "http" and scope["path"].startswith("/0/")
+        await (gateway if gateway is not None and is_kraken else app)(scope, receive, send)
+
+    return Door(either, allowed_hosts)  # outside the app's own handling of errors
 
 
 def _answer(document: Document, *, failed: bool) -> Response:

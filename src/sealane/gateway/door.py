@@ -11,7 +11,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sealane.gateway.settings import is_address
@@ -46,7 +46,7 @@ class Door:
             await send(message)
 
         refusal = self._refusal(Headers(scope=scope), scope["path"], scope["scheme"])
-        app = PlainTextResponse(*refusal) if refusal else self._app
+        app = _refused(*refusal, scope["path"]) if refusal else self._app
         await app(scope, receive, protected)  # type: ignore[arg-type]
 
     def _refusal(self, headers: Headers, path: str, scheme: str) -> tuple[str, int] | None:
@@ -60,6 +60,13 @@ class Door:
 
     def _is_ours(self, name: str, path: str) -> bool:
         return is_address(name) or name in self._names or (name == RAILWAY and path in PROBES)
+
+
+def _refused(text: str, status: int, path: str) -> ASGIApp:
+    """A refusal, to a program of Kraken's protocol in Kraken's envelope."""
+    if not path.startswith("/0/"):
+        return PlainTextResponse(text, status)
+    return JSONResponse({"error": ["EGeneral:Permission denied"]}, status, {"x-sealane-why": text.strip()})
 
 
 def hostname(host: str) -> str:

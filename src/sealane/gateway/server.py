@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from sealane.errors import SettingsError
+from sealane.gateway.api.gateway import Gateway
 from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
 from sealane.gateway.notify import ALIVE, READY, STOPPING, Manager
 from sealane.gateway.service import CALLS_STOP_S, Service
 from sealane.gateway.settings import ServeSettings
+from sealane.gateway.traffic import Traffic
 from sealane.gateway.wire import Impatient
 
 HTTP_STOP_S = 3
@@ -34,6 +39,7 @@ KEEP_ALIVE_S = 15
 HEAD_BYTES_MAX = 16_384
 BACKLOG = 32
 """Connections that the system keeps until they are taken; so many are taken at once."""
+PROBE_S = 1.0
 SIMULATED = ("x-sealane-simulator", "true")
 ANY = ("0.0.0.0", "::")  # noqa: S104 - named to be recognised, not to be bound
 
@@ -55,21 +61,59 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """Where a browser on this machine finds it."""
+def listen_on_path(path: str) -> socket.socket:
+    """A listening unix socket for its owner alone, in place of one that a dead server left; raises SettingsError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _clear(path)
+        before = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(f"cannot listen on {path}: {error.strerror or error}; choose another path") from None
+    return listener
+
+
+def _clear(path: str) -> None:
+    """Remove a socket on which nobody listens; raises OSError where somebody does, or where it is something else."""
+    if not stat.S_ISSOCK(_mode(path)):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        if probe.connect_ex(path) == 0:
+            raise OSError(errno.EADDRINUSE, "somebody listens there")
+    Path(path).unlink(missing_ok=True)
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def url_of(listener: socket.socket, *, secure: bool = False) -> str:
+    """Where a browser on this machine finds it; of a unix socket its path."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     shown = "127.0.0.1" if host in ANY else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    return f"{'https' if secure else 'http'}://{shown}:{port}"
 
 
 @dataclass(frozen=True)
 class Told:
     """What is said beside the answers: in a header that the exchange is ``simulated``, to the ``manager`` of services
-    that it begins, ends, and is alive while ``is_well`` says so."""
+    that it begins, ends, and is alive while ``is_well`` says so. ``tls`` are the files of a certificate and its key."""
 
     simulated: bool = False
     manager: Manager = field(default_factory=Manager)
     is_well: Callable[[], bool] = lambda: True
+    tls: tuple[str, str] | None = None
 
 
 class _Server(uvicorn.Server):
@@ -95,6 +139,8 @@ class _Server(uvicorn.Server):
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=HTTP_STOP_S,
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+                ssl_certfile=told.tls[0] if told.tls else None,
+                ssl_keyfile=told.tls[1] if told.tls else None,
             )
         )
         self._ready, self._told = ready, told
@@ -144,17 +190,44 @@ def serve(
     fleet: Fleet,
     settings: ServeSettings,
     *,
+    folder: Path,
     simulation: str,
     before_asking: Callable[[], None],
     ready: Callable[[str], None],
 ) -> None:
     """Run in the main thread until SIGINT or SIGTERM; ``ready`` is told the URL. Raises SettingsError.
 
-    ``simulation`` and ``before_asking`` are as for ``Service``.
+    ``folder`` is where virtual keys and the gateway's records lie; ``simulation`` and ``before_asking`` are as for
+    ``Service``.
     """
     service = Service(fleet, watch_s=settings.watch_s, simulation=simulation, before_asking=before_asking)
-    told = Told(bool(simulation), Manager.from_env(os.environ), service.is_well)
-    with listen(settings.host, settings.port) as listener, service:
-        app = make_app(service.state, allowed_hosts=settings.allowed_hosts, show_amounts=settings.show_amounts)
-        asyncio.run(answer(app, listener, lambda: ready(url_of(listener)), told=told))
+    tls = (settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+    told = Told(bool(simulation), Manager.from_env(os.environ), service.is_well, tls)
+    lanes = {one.member.account: one.member.lane for one in fleet.served}
+    limits, traffic = fleet.settings.limits(), Traffic(fleet.clock)
+    with _listening(settings) as listener, service:
+
+        async def run() -> None:
+            async with Gateway(folder, lanes, limits, traffic, clock=fleet.clock) as gateway:
+                app = make_app(
+                    service.state,
+                    allowed_hosts=settings.allowed_hosts,
+                    gateway=gateway,
+                    show_amounts=settings.show_amounts,
+                )
+                await answer(app, listener, lambda: ready(url_of(listener, secure=tls is not None)), told=told)
+
+        asyncio.run(run())
         logger.info("stopping; calls under way come to their end")
+
+
+@contextlib.contextmanager
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    """Where the settings say; a unix socket is removed at the end."""
+    path = settings.unix_socket
+    with listen_on_path(path) if path else listen(settings.host, settings.port) as listener:
+        try:
+            yield listener
+        finally:
+            if path:
+                Path(path).unlink(missing_ok=True)

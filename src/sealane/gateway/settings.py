@@ -28,6 +28,8 @@ class ServeSettings:
         host, port: where to listen; port 0 takes a free one (``--host`` or ``SEALANE_HOST``; ``--port`` or ``PORT``).
         allow_network: off loopback as well (``SEALANE_ALLOW_NETWORK``).
         allowed_hosts: names under which it may be asked, beside addresses (``SEALANE_ALLOWED_HOSTS``, by commas).
+        tls_cert, tls_key: files of a certificate chain and its key (``SEALANE_TLS_CERT``, ``SEALANE_TLS_KEY``).
+        unix_socket: a path to listen on instead of a port (``SEALANE_UNIX_SOCKET``).
         watch_s: how often each account's balance is asked for (``SEALANE_WATCH_S``).
         amounts: whether the dashboard shows what accounts hold (``SEALANE_SHOW_AMOUNTS``); None: on loopback only.
     """
@@ -37,6 +39,9 @@ class ServeSettings:
     allow_network: bool = False
     allowed_hosts: tuple[str, ...] = ()
     watch_s: float = WATCH_S
+    tls_cert: str = ""
+    tls_key: str = ""
+    unix_socket: str = ""
     amounts: bool | None = None
 
     @property
@@ -45,17 +50,22 @@ class ServeSettings:
         is how what comes through a proxy is let in."""
         if self.amounts is not None:
             return self.amounts
-        return is_loopback(self.host) and not self.allowed_hosts
+        return bool(self.unix_socket) or (is_loopback(self.host) and not self.allowed_hosts)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= PORT_MAX:
             raise SettingsError(f"the port is {self.port}: give 0 … {PORT_MAX} in --port or PORT, 0 for any free one")
         if not WATCH_MIN_S <= self.watch_s <= WATCH_MAX_S:
             raise SettingsError(f"SEALANE_WATCH_S is {self.watch_s:g}: give {WATCH_MIN_S:g} … {WATCH_MAX_S:g} seconds")
-        if not self.allow_network and not is_loopback(self.host):
+        if bool(self.tls_cert) != bool(self.tls_key):
+            missing = "SEALANE_TLS_KEY or --tls-key" if self.tls_cert else "SEALANE_TLS_CERT or --tls-cert"
+            raise SettingsError(f"https needs a certificate and its key: {missing} is missing")
+        is_open = not (self.allow_network or self.tls_cert or self.unix_socket or is_loopback(self.host))
+        if is_open:
             raise SettingsError(
-                f"{self.host} can be reached from other machines: the pages show no secret, but who is there and how "
-                "they fare. Add --allow-network (or set SEALANE_ALLOW_NETWORK=1), or listen on 127.0.0.1"
+                f"{self.host} can be reached from other machines, and without TLS everybody on the way can read along. "
+                "Give --tls-cert and --tls-key, or say --allow-network (SEALANE_ALLOW_NETWORK=1) where something in "
+                "front of it sees to that, or listen on 127.0.0.1"
             )
 
     @classmethod
@@ -66,6 +76,9 @@ class ServeSettings:
         host: str | None = None,
         port: int | None = None,
         allow_network: bool = False,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        unix_socket: str | None = None,
     ) -> ServeSettings:
         """Options where they are given, else the environment; raises SettingsError with the remedy."""
         found = {name: value.strip() for name, value in environ.items() if value.strip()}
@@ -75,6 +88,9 @@ class ServeSettings:
             port=_port(found.get("PORT", str(PORT))) if port is None else port,
             allow_network=allow_network or _switch("SEALANE_ALLOW_NETWORK", found.get("SEALANE_ALLOW_NETWORK", "0")),
             allowed_hosts=tuple(name.strip() for name in names if name.strip()),
+            tls_cert=tls_cert or found.get("SEALANE_TLS_CERT", ""),
+            tls_key=tls_key or found.get("SEALANE_TLS_KEY", ""),
+            unix_socket=unix_socket or found.get("SEALANE_UNIX_SOCKET", ""),
             watch_s=_seconds(found.get("SEALANE_WATCH_S", f"{WATCH_S:g}")),
             amounts=_amounts(found.get("SEALANE_SHOW_AMOUNTS")),
         )

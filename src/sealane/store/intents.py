@@ -45,7 +45,9 @@ def intent_in(text: bytes) -> Intent | None:
     """The intent that a line of a log holds, None where it holds none."""
     try:
         intent_id, document = json.loads(text)
-        return Intent(str(intent_id), _encode(document), document.get("settled") is True, _others(document))
+        return Intent(
+            str(intent_id), _encode(document), document.get("settled") is True, _others(str(intent_id), document)
+        )
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -60,13 +62,14 @@ def intent_of(intent_id: str, document: Mapping[str, object]) -> Intent:
         raise SettingsError(f"the intent {intent_id} is no plain JSON: {error}") from error
     if len(text) > DOCUMENT_BYTES_MAX:
         raise SettingsError(f"the intent {intent_id} has {len(text)} bytes: {DOCUMENT_BYTES_MAX} is the most")
-    return Intent(intent_id, text, document.get("settled") is True, _others(document))
+    return Intent(intent_id, text, document.get("settled") is True, _others(intent_id, document))
 
 
-def _others(document: Mapping[str, object]) -> tuple[str, ...]:
-    """The further names under which a document is asked for: the orders of a batch but its first."""
+def _others(intent_id: str, document: Mapping[str, object]) -> tuple[str, ...]:
+    """The further names under which a document is asked for: the orders of a batch that is named by its first."""
     names = document.get("order_ids")
-    return tuple(map(str, names[1:])) if isinstance(names, (list, tuple)) else ()
+    is_named_by_first = isinstance(names, (list, tuple)) and bool(names) and names[0] == intent_id
+    return tuple(map(str, names[1:])) if isinstance(names, (list, tuple)) and is_named_by_first else ()
 
 
 class Intents:

@@ -1,0 +1,89 @@
+"""A client for another program's calls: they go in Kraken's own words, and the answers come back as they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Self
+
+from sealane.client.async_kraken import AsyncKraken
+from sealane.client.forwarding import Forwarded, Prepared
+from sealane.client.orders import DEADLINE_S, TIMEOUT_S, Limits
+from sealane.client.statistics import CounterFigures
+from sealane.core.cancelling import Cancellation
+from sealane.core.signing import Request
+from sealane.core.verdict import Failure, Reply, Verdict
+from sealane.runtime import tasks
+from sealane.runtime.clock import SYSTEM_CLOCK
+from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, Timeouts, limits
+
+
+@dataclass(slots=True)
+class Timing:
+    """When a call's first byte left, in nanoseconds since boot; 0 while none has."""
+
+    sent_ns: int = 0
+
+
+TIMING: ContextVar[Timing | None] = ContextVar("sealane_timing", default=None)
+"""Set by who wants to know when what it calls is sent."""
+
+
+class TimedTransport(AsyncHttpTransport):
+    """Notes when a call was first sent."""
+
+    async def send(self, request: Request) -> Reply | Failure:
+        """See ``port.AsyncTransport``."""
+        timing = TIMING.get()
+        if timing is not None and not timing.sent_ns:
+            timing.sent_ns = SYSTEM_CLOCK.boot_ns()
+        return await super().send(request)
+
+
+class Forwarder(AsyncKraken):
+    """``AsyncKraken`` with three more calls. Errors are those of ``AsyncKraken.private`` and ``place_order``."""
+
+    @classmethod
+    def for_account(cls, account: str, *, turn_wait_s: float, timeouts: Timeouts | None = None) -> Self:
+        """The forwarder of an account of this process's environment."""
+        return cls.from_env(
+            account, turn_wait_s=turn_wait_s, transport=forwarding_transport(timeouts or limits(READ_TIMEOUT_S))
+        )
+
+    async def forward(self, method: str, params: Mapping[str, object]) -> Verdict:
+        """A private call that is no order, or an order that is only checked; accepted, or refused by Kraken."""
+        flow, desk = self._session.answered(method, params)
+        self._bind()
+        return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
+
+    async def forward_order(
+        self, order: Prepared, *, deadline_s: float = DEADLINE_S, timeout_s: float = TIMEOUT_S
+    ) -> Forwarded:
+        """An order, exactly once or not at all; raises NameTaken where its id is another order's."""
+        return await self._run(self._session.orders.forward(order, Limits(deadline_s, timeout_s)))
+
+    async def cancel_again(self, order: Mapping[str, str], *, timeout_s: float) -> Cancellation:
+        """A cancel whose answer was lost, of the order that ``txid`` or ``cl_ord_id`` names, or of all for none."""
+        orders = self._session.orders
+        if not order:
+            return await self._run(orders.cancel_everything(timeout_s, doubted=True))
+        return await self._run(orders.cancel(order, timeout_s, doubted=True))
+
+    async def fetch(self, target: str) -> Reply | Failure:
+        """A public GET, answered as it came; it waits for no lane and is tried once."""
+        self._bind()
+        return await self._transport.send(Request("GET", target, (), b""))
+
+    def counters(self) -> tuple[CounterFigures, ...]:
+        """Kraken's counters as they are kept for this key, the REST one first; () where no limits are kept."""
+        return self._session.counters()
+
+
+def forwarding_transport(timeouts: Timeouts) -> TimedTransport:
+    """The transport of a forwarder, to where the environment says."""
+    import os
+
+    from sealane.client.settings import Settings
+
+    return TimedTransport(Settings.from_env(os.environ).url, timeouts)

@@ -1,0 +1,229 @@
+"""Which orders a virtual key placed, in one SQLite file; and when its dead-man switch is due.
+
+1. An order is noted before it is sent and its txid after: a gateway that was killed in between still knows it by the
+   name that it went under, its ``cl_ord_id`` or ``userref``.
+2. ``key`` is a virtual key's *name*, which a rotation keeps. An order is one key's: of a ``cl_ord_id`` that two keys
+   of an account gave, the later one's; where its txid is known, that decides.
+3. A ``userref`` names many orders and guards nothing, so a row is known by it only together with pair, side and
+   volume, and when it was opened.
+4. Used by one thread (SQLite enforces it). WAL without a sync at every write: kill -9 loses nothing, power loss may
+   lose the last moments. What is not known is not own: an order that was forgotten is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal
+
+from sealane.errors import NotDurable
+from sealane.gateway.keys.pairs import compact
+from sealane.gateway.keys.private_files import FILE_MODE, make_folder
+
+By = Literal["cl_ord_id", "userref"]
+BUSY_S = 0.25
+"""How long another process's write is waited for."""
+CLOCKS_APART_S = 10.0
+"""How far this machine's clock may be ahead of Kraken's for an order to be known by its userref."""
+_UUID_DIGITS = 32
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (
+    id INTEGER PRIMARY KEY, account TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    fields TEXT NOT NULL, asked_s REAL NOT NULL, txid TEXT
+);
+CREATE INDEX IF NOT EXISTS orders_by_name ON orders (kind, name);
+CREATE INDEX IF NOT EXISTS orders_by_txid ON orders (txid) WHERE txid IS NOT NULL;
+CREATE INDEX IF NOT EXISTS orders_by_time ON orders (asked_s);
+CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WITHOUT ROWID;
+"""
+_MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no key's own, and left alone"
+_BY_TXID = "SELECT fields FROM orders WHERE txid = ? AND key = ? ORDER BY id DESC LIMIT 1"
+_BY_NAME = "SELECT fields FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? ORDER BY id DESC LIMIT 1"
+
+
+class Ledger:
+    """The orders of all virtual keys. Every verb raises NotDurable where the file cannot be read or written.
+
+    ``pair_name`` makes one name of a pair's spellings, such as ``lambda text: pairs.canonical(text).name``.
+    """
+
+    def __init__(self, path: Path, pair_name: Callable[[str], str] = compact) -> None:
+        self.path, self._pair_name = path, pair_name
+        with self._told():
+            make_folder(path.parent)
+            path.touch(FILE_MODE)
+            self._db = _opened(path)
+
+    def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> None:
+        """An order is about to be sent. ``order`` has Kraken's names: pair, type, ordertype, volume, price …
+
+        ``account`` tells one account's names from another's.
+        """
+        row = (account, key, by, _plain(by, name), json.dumps(dict(order), default=str), at_s)
+        self._run("INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def placed(self, key: str, name: str, by: By, txid: str) -> None:
+        """Kraken's id of the order that was asked for under this name; of several, the first without one."""
+        self._run(
+            "UPDATE orders SET txid = ? WHERE id = (SELECT min(id) FROM orders "
+            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL) "
+            "AND NOT EXISTS (SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
+            (txid, by, _plain(by, name), key, txid, key),
+        )
+
+    def not_placed(self, key: str, name: str, by: By) -> None:
+        """The order that was asked for under this name was refused, and never will be; of several, the last."""
+        self._run(
+            "DELETE FROM orders WHERE id = (SELECT max(id) FROM orders "
+            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL)",
+            (by, _plain(by, name), key),
+        )
+
+    def changed(self, key: str, txid: str, order: Mapping[str, Any], *, new_txid: str | None = None) -> None:
+        """An order is now as told here, after an AmendOrder; after an EditOrder under another txid."""
+        self._run(
+            "UPDATE orders SET fields = ?, txid = ? WHERE txid = ? AND key = ?",
+            (json.dumps(dict(order), default=str), new_txid or txid, txid, key),
+        )
+
+    def is_own(
+        self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
+    ) -> bool:
+        """Whether the key placed an order of this id; of several ids, all must be its own. Without any: False."""
+        names = [("cl_ord_id", cl_ord_id), ("userref", None if userref is None else str(userref))]
+        by_name = [self._latest(kind, name, key) == key for kind, name in names if name is not None]
+        by_txid = [] if txid is None else [self._owner_of(txid) == key]
+        return bool(by_name or by_txid) and all(by_name) and all(by_txid)
+
+    def order(self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None) -> Mapping[str, Any] | None:
+        """An order of the key as it was asked for, or last changed; None where there is none."""
+        if txid is not None:
+            rows = self._run(_BY_TXID, (txid, key))
+        elif cl_ord_id is not None:
+            rows = self._run(_BY_NAME, (_plain("cl_ord_id", cl_ord_id), key))
+        else:
+            rows = []
+        found: Mapping[str, Any] | None = json.loads(rows[0][0]) if rows else None
+        return found
+
+    def own_among(self, key: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """The txids of those rows of OpenOrders that the key placed, in their order."""
+        return [txid for txid, row in rows.items() if self._is_own_row(key, txid, row)]
+
+    def _is_own_row(self, key: str, txid: str, row: Mapping[str, Any]) -> bool:
+        owner = self._owner_of(txid)
+        if owner is not None:
+            return owner == key
+        cl_ord_id, userref = row.get("cl_ord_id"), row.get("userref")
+        if isinstance(cl_ord_id, str) and cl_ord_id:
+            return self._latest("cl_ord_id", cl_ord_id, key) == key
+        return userref is not None and self._is_asked_for(key, str(userref), row)
+
+    def _is_asked_for(self, key: str, userref: str, row: Mapping[str, Any]) -> bool:
+        asked = self._run(
+            "SELECT fields, asked_s FROM orders WHERE kind = 'userref' AND name = ? AND key = ? AND txid IS NULL",
+            (userref, key),
+        )
+        opened_s = _amount(row.get("opentm"))
+        told = row.get("descr")
+        if opened_s is None or not isinstance(told, Mapping):
+            return False
+        shown = self._terms({**told, "volume": row.get("vol")})
+        return any(
+            self._terms(json.loads(fields)) == shown and float(opened_s) >= asked_s - CLOCKS_APART_S
+            for fields, asked_s in asked
+        )
+
+    def _terms(self, order: Mapping[str, Any]) -> tuple[str, Any, Decimal | None]:
+        named = str(order.get("pair"))
+        try:
+            pair = self._pair_name(named)
+        except KeyError:
+            pair = named
+        return pair, order.get("type"), _amount(order.get("volume"))
+
+    def _owner_of(self, txid: str) -> str | None:
+        rows = self._run("SELECT key FROM orders WHERE txid = ? ORDER BY id DESC LIMIT 1", (txid,))
+        return str(rows[0][0]) if rows else None
+
+    def _latest(self, kind: str, name: str, key: str) -> str | None:
+        """Who gave this name last, among the keys of the account for which the key gave it."""
+        name = _plain(kind, name)
+        rows = self._run(
+            "SELECT key FROM orders WHERE kind = ? AND name = ? AND (key = ? OR account != '' AND account IN "
+            "(SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
+            (kind, name, key, kind, name, key),
+        )
+        return str(rows[0][0]) if rows else None
+
+    # --- timers -----------------------------------------------------------------------------------------------------
+
+    def arm(self, key: str, at_s: float | None) -> None:
+        """Set the key's dead-man switch to a time (Unix, seconds), or put it off with None."""
+        if at_s is None:
+            self._run("DELETE FROM timers WHERE key = ?", (key,))
+        else:
+            self._run("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
+
+    def due(self, now_s: float) -> list[str]:
+        """The keys whose switch is due, the longest due first. They stay so until they are armed anew or put off."""
+        return [str(key) for (key,) in self._run("SELECT key FROM timers WHERE at_s <= ? ORDER BY at_s", (now_s,))]
+
+    def armed(self) -> dict[str, float]:
+        """Every switch that is set, with its time."""
+        return {str(key): float(at_s) for key, at_s in self._run("SELECT key, at_s FROM timers", ())}
+
+    def forget_before(self, at_s: float) -> int:
+        """Forget orders that were asked for before; returns how many. One that is still open is then nobody's."""
+        return len(self._run("DELETE FROM orders WHERE asked_s < ? RETURNING id", (at_s,)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with self._told():
+            return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            remedy = _MOVE_AWAY if _is_damaged(error) else "Free space, or make its folder writable"
+            raise NotDurable(f"Could not keep which key placed an order: {self.path}: {error}. {remedy}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Whether it is the file's content rather than what is around it."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def _plain(kind: str, name: object) -> str:
+    """A name without the choices in spelling it: of a UUID, dashes and capitals say nothing."""
+    text = str(name)
+    digits = text.replace("-", "").casefold()
+    is_uuid = kind == "cl_ord_id" and len(digits) == _UUID_DIGITS and all(one in "0123456789abcdef" for one in digits)
+    return digits if is_uuid else text
+
+
+def _amount(value: object) -> Decimal | None:
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
