@@ -40,5 +40,6 @@ class TestHostedStore(StoreContract):
         lane = super().open_lane(place, name, unit_ns)
         if self.engine(place).show(name) is None:
             self.engine(place).has_known(name)
-        lane.take_lease()
+        lane.wait_enter()
+        lane.leave()
         return lane

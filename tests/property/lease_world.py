@@ -288,7 +288,7 @@ class Process:
                 self.lane.write_turn({"fingerprint": key, "method": "AddOrder", "nonce": nonce})
             self.lane.check()
             self.world.faults.trip(self)
-            message = Message(self.host, self.lane._turn_epoch, key, nonce, order, self.stage.now_ns)
+            message = Message(self.host, self.lane._lessee.turn_epoch, key, nonce, order, self.stage.now_ns)
             self.world.send(self, message)
             if message.awaited and message.accepted is None:
                 self.stage.sleep(ANSWER_LIMIT_NS)

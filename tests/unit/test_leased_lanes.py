@@ -10,7 +10,7 @@ from sealane.core import lease
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.nonce import next_nonce
 from sealane.errors import Fenced, NotDurable, Unavailable
-from sealane.store import hosted
+from sealane.store import lessee
 from sealane.store.file import FileStore
 from sealane.store.host import Host
 from sealane.store.hosted import HostedLane
@@ -219,11 +219,11 @@ def test_an_epoch_that_the_engine_may_still_take_back_is_not_used_again(scene):
     scene.engine.has_known(LANE)
     ours = scene.lane("a")
     enter(ours)
-    first = ours._turn_epoch
+    first = ours._lessee.turn_epoch
     ours.leave()
     ours.let_go()
     enter(ours)
-    assert ours._turn_epoch > first
+    assert ours._lessee.turn_epoch > first
     assert isinstance(scene.engine.late(), lease.Lost)
     ours.check()
 
@@ -243,7 +243,7 @@ def test_a_key_whose_state_the_engine_did_not_hear_keeps_it(scene):
     del scene.engine.renew
     ours.leave()
     sibling = scene.lane("a", "2")
-    sibling._lease.write(Hold())
+    sibling._lessee._file.write(Hold())
     enter(sibling)
     assert sibling.read_key("K1")["jumps_ns"] == [1, 2]
 
@@ -275,7 +275,7 @@ def test_who_waits_for_long_and_cannot_be_woken_asks_again(scene):
     scene.engine.await_turn = await_turn
     began_ns = scene.clock.boot_ns()
     ours.wait_enter()
-    assert scene.clock.boot_ns() - began_ns > hosted.ENGINE_PATIENCE_S * 1e9
+    assert scene.clock.boot_ns() - began_ns > lessee.ENGINE_PATIENCE_S * 1e9
     ours.check()
 
 
