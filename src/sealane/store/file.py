@@ -86,7 +86,7 @@ class FileLane:
         self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
         self.is_contended, self.enter_if_free = self._turns.is_contended, self._turns.enter_if_free
-        self.read_turn, self.write_turn = self._turns.read, self._turns.write
+        self.read_turn, self.write_turn, self.turn_is_held = self._turns.read, self._turns.write, self._turns.is_held
         self.draw, self.must_sync, self.reserve = self._nonces.draw, self._nonces.must_sync, self._nonces.reserve
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor
         self.confirm_clock = self._nonces.confirm_clock
@@ -150,6 +150,11 @@ class FileLane:
         )
 
     # --- files ----------------------------------------------------------------------------------------------------
+
+    @property
+    def turn_path(self) -> Path:
+        """The file whose lock is the turn."""
+        return self._turns.path
 
     @property
     def idle(self) -> bool:

@@ -20,18 +20,22 @@ from dataclasses import replace
 
 from sealane.core.hold import Hold
 from sealane.core.lease import NS_PER_MS
-from sealane.errors import NotDurable, SealaneError, Unavailable
+from sealane.errors import LaneBusy, NotDurable, SealaneError, Unavailable
 from sealane.store.file import FileLane
 from sealane.store.host import Host
 from sealane.store.lane_documents import EPOCH
 from sealane.store.lease_file import LeaseFile
 from sealane.store.lease_view import LeaseViewer
-from sealane.store.lessee import Lessee, NotLeased
+from sealane.store.lessee import GoOn, Lessee, NotLeased
 from sealane.store.port import LaneView
 
 HANDING_OVER_MAX_S = 30.0
 TURN_MAX_S = 300.0
 """A turn held for longer makes no progress: its lease is not renewed."""
+DRAW_WAIT_S = 60.0
+"""How long a draw outside any turn waits for the lane, as a caller waits for its turn."""
+TENDS_A_LEASE = 4
+"""So many times within a lease each lane is looked at."""
 
 logger = logging.getLogger("sealane.store")
 
@@ -53,7 +57,7 @@ class HostedLane:
 
     def _start(self) -> None:
         self._mutex = threading.Lock()
-        self._has_turn = self._is_asking = False
+        self._is_asking = False
         self._turn_since_ns = 0
         self._handed_over = threading.Event()
         self._handed_over.set()
@@ -82,9 +86,9 @@ class HostedLane:
 
     def try_enter(self) -> bool:
         """See ``port.LaneStore``. Never waits for the engine, nor for one who does: it may run on an event loop."""
-        if not self._asks() or not (self._has_turn or self._files.try_enter()):
+        if not self._asks() or not (self._lessee.has_turn or self._files.try_enter()):
             return False
-        self._has_turn = True
+        self._lessee.has_turn = True
         hold = self._lessee.read()
         return hold.user == self._host.process and self._began(hold)
 
@@ -100,10 +104,10 @@ class HostedLane:
             if not self._handed_over.wait(HANDING_OVER_MAX_S):
                 raise Unavailable(f"lane {self.name} is still being handed over after {HANDING_OVER_MAX_S:.0f} s")
         try:
-            if not self._has_turn:
+            if not self._lessee.has_turn:
                 self._files.wait_enter()
-                self._has_turn = True
-            while not self._began(self._leased()):
+                self._lessee.has_turn = True
+            while not self._began(self._leased(0, _for_ever)):
                 pass
         except BaseException:
             self._end_turn()
@@ -115,9 +119,9 @@ class HostedLane:
         self._turn_since_ns = self._lessee.used_ns
         return True
 
-    def _leased(self, at_least: int = 0) -> Hold:
+    def _leased(self, at_least: int, go_on: GoOn) -> Hold:
         self._host.tend(self)
-        return self._lessee.leased(at_least)
+        return self._lessee.leased(at_least, go_on)
 
     def leave(self) -> None:
         """See ``port.LaneStore``. Where another host waits the lane goes there, in the background."""
@@ -131,7 +135,7 @@ class HostedLane:
             self._end_turn()
 
     def _end_turn(self) -> None:
-        self._has_turn, self._lessee.turn_epoch, self._turn_since_ns = False, 0, 0
+        self._lessee.has_turn, self._lessee.turn_epoch, self._turn_since_ns = False, 0, 0
         self._files.leave()
         self._is_asking = False
 
@@ -162,27 +166,43 @@ class HostedLane:
         hold = self._lessee.read()
         if hold.user != self._host.process or not hold.is_of(self._host.name, now_ns):
             return
-        in_turn = self._turn_since_ns
+        in_turn, soon_s = self._turn_since_ns, span_ns / TENDS_A_LEASE / 1e9
         if in_turn:
             if now_ns - in_turn < TURN_MAX_S * 1e9:
-                self.renew()
+                self.renew(soon_s)
         elif self.wanted or idle_ns > span_ns:
             self._release_if_idle()
-        elif idle_ns < span_ns:
-            self.renew()
+        elif idle_ns < span_ns and not self._lessee.turn_is_elsewhere():
+            self.renew(soon_s)
 
     # --- nonces ---------------------------------------------------------------------------------------------------
 
     def draw(self, wall_ns: int, boot_ns: int) -> int:
-        """See ``port.LaneStore``. Outside any turn it waits for the lease; within a turn that lost it, it is Fenced."""
+        """See ``port.LaneStore``. Outside any turn it waits for the lease; within a turn that lost it, it is Fenced.
+
+        Raises LaneBusy where the lease is not to be had for ``DRAW_WAIT_S``.
+        """
+        go_on: GoOn | None = None
         while True:
             try:
                 return self._files.draw(wall_ns, boot_ns)
             except NotLeased:
-                if self._lessee.turn_epoch:
-                    self.check()
-                self._leased(at_least=self._lessee.upcoming(wall_ns))
+                go_on = go_on or self._drawing()
+                go_on("its lease is over")
+                self._leased(self._lessee.upcoming(wall_ns), go_on)
                 boot_ns = self._host.clock.boot_ns()
+
+    def _drawing(self) -> GoOn:
+        """To wait with for the lease of a nonce: within a turn only while that is good."""
+        began_ns = self._host.clock.boot_ns()
+
+        def go_on(why: str) -> None:
+            if self._lessee.turn_epoch:
+                self.check()
+            elif self._host.clock.boot_ns() - began_ns >= DRAW_WAIT_S * 1e9:
+                raise LaneBusy(f"lane {self.name} was not to be had for {DRAW_WAIT_S:g} s: {why}. Nothing was issued")
+
+        return go_on
 
     def must_sync(self, wall_ns: int) -> bool:
         """See ``port.LaneStore``. Also where the engine would have to be asked."""
@@ -193,7 +213,7 @@ class HostedLane:
         if self._lessee.turn_epoch and floor:
             self.check()
         if floor:
-            self._leased(at_least=floor)
+            self._leased(floor, self._drawing())
             if self._lessee.turn_epoch:
                 self.check()
         return self._files.raise_floor(floor)
@@ -244,3 +264,7 @@ class HostedLane:
         self._start()
         self._lessee.after_fork()
         self._files.after_fork()
+
+
+def _for_ever(_: str) -> None:
+    """Who waits for the turn has a limit of its own, and the lane gives back what arrives too late."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sealane.core.hold import Hold
@@ -55,18 +55,31 @@ class LeaseFile:
             raise not_durable(error, self._path) from error
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """One thread of one process of the host at a time. May wait for as long as another waits for the engine."""
-        with self._mutex:
-            try:
-                fd = self._opened()
-                self._disk.lock(fd)
-            except OSError as error:
-                raise not_durable(error, self._path) from error
+    def locked(self, wait: Callable[[], None]) -> Iterator[None]:
+        """One thread of one process of the host at a time.
+
+        Another may have the lock for as long as it waits for the engine, or was stopped. So ``wait`` is called between
+        tries: it pauses, or raises.
+        """
+        while not self._mutex.acquire(blocking=False):
+            wait()
+        try:
+            fd = self._locked(wait)
             try:
                 yield
             finally:
                 self._disk.unlock(fd)
+        finally:
+            self._mutex.release()
+
+    def _locked(self, wait: Callable[[], None]) -> int:
+        try:
+            fd = self._opened()
+            while not self._disk.try_lock(fd):
+                wait()
+        except OSError as error:
+            raise not_durable(error, self._path) from error
+        return fd
 
     def _opened(self) -> int:
         with self._opening:

@@ -7,13 +7,15 @@
    last one there was, and nobody is in the midst of a call. Where the end of a write is not known it is not let go of,
    but runs out, and every key is fenced.
 4. An epoch that the engine was asked to take back is not used again, though it may not have heard: it may yet.
+5. While a process has the turn, it alone makes the lease last: one that was stopped in its turn loses it, whatever
+   its siblings draw outside any. They may have the ceiling raised, which keeps the lane for one lease more at most.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sealane.core.hold import Hold, ceiling, held
@@ -25,10 +27,18 @@ from sealane.store.host import Host
 from sealane.store.lane_documents import EPOCH, FENCE, LaneDocuments, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.lease_view import holder_document
+from sealane.store.lock_holders import told_remedy
 
 ENGINE_PATIENCE_S = 10.0
 """How long a turn waits for an engine that cannot be reached, before its caller is told so."""
 ENGINE_PAUSE_S = 0.25
+LOCK_PAUSE_S = 0.005
+"""Between two looks at what another process of the host does."""
+LOCK_LIMIT_S = 10.0
+"""How long who has the turn waits for one who asks for the lease outside any."""
+
+GoOn = Callable[[str], None]
+"""Told what is waited for; it raises where that has been long enough."""
 
 logger = logging.getLogger("sealane.store")
 
@@ -41,6 +51,7 @@ class Lessee:
     """See the head of this file.
 
     Attributes:
+        has_turn: this process has the folder's turn.
         turn_epoch: in which this process took the turn that it has, 0 outside any.
         wanted: another host waits for the lane.
         used_ns: when this process last asked for the lease, or began a turn, by the time since boot.
@@ -56,7 +67,7 @@ class Lessee:
         self._start()
 
     def _start(self) -> None:
-        self.wanted = False
+        self.wanted = self.has_turn = False
         self.turn_epoch = self.used_ns = 0
 
     def after_fork(self) -> None:
@@ -77,7 +88,7 @@ class Lessee:
         self.turn_epoch = hold.epoch
         self.used_ns = now_ns
         if hold.user != self._host.process:
-            with self._file.locked():
+            with self._file.locked(self._within(LOCK_LIMIT_S)):
                 current = self._file.read()
                 if current.epoch != hold.epoch:
                     return False
@@ -124,29 +135,69 @@ class Lessee:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def leased(self, at_least: int = 0) -> Hold:
-        """A lease that is good, with a ceiling well above ``at_least``; asks the engine where there is none."""
-        with self._file.locked():
-            hold, now_ns = self._file.read(), self._host.clock.boot_ns()
-            if hold.is_of(self._host.name, now_ns) and at_least <= hold.ceiling:
-                return hold
-            self.used_ns = now_ns
-            failing_ns = 0  # since when, in a row
-            while True:
-                try:
-                    granted = self._ask(at_least)
-                except Unavailable:
-                    failing_ns = failing_ns or self._host.clock.boot_ns()
-                    if self._host.clock.boot_ns() - failing_ns > ENGINE_PATIENCE_S * 1e9:
-                        raise
-                    self._host.clock.pause(ENGINE_PAUSE_S)
-                    continue
-                failing_ns = 0
-                if granted is not None:
-                    return granted
+    def leased(self, at_least: int, go_on: GoOn) -> Hold:
+        """A lease that is good, with a ceiling not below ``at_least``; the engine is asked where there is none.
 
-    def _ask(self, at_least: int) -> Hold | None:
-        """Ask once; None where this host has to wait, after a wait."""
+        ``go_on`` is told time and again what is waited for; it raises where that has been long enough.
+        """
+        while True:
+            with self._file.locked(self._pausing(go_on, "another process of this host asks for it")):
+                hold = self._had(at_least, go_on)
+            if hold is not None:
+                return hold
+            self._pausing(go_on, f"a process of this host keeps its turn, and goes on no more. {self._remedy()}")()
+
+    def _remedy(self) -> str:
+        return told_remedy(self._files.turn_path)
+
+    def _pausing(self, go_on: GoOn, why: str) -> Callable[[], None]:
+        def wait() -> None:
+            go_on(why)
+            self._host.clock.pause(LOCK_PAUSE_S)
+
+        return wait
+
+    def _within(self, limit_s: float) -> Callable[[], None]:
+        """To wait with for a lock that others have while they ask."""
+        until_ns = self._host.clock.boot_ns() + limit_s * 1e9
+
+        def go_on(why: str) -> None:
+            if self._host.clock.boot_ns() >= until_ns:
+                raise Unavailable(f"lane {self.name} cannot be had: {why}, for {limit_s:g} s now. {self._remedy()}")
+
+        return self._pausing(go_on, "another process of this host asks for it")
+
+    def turn_is_elsewhere(self) -> bool:
+        """Whether another process of this host has the turn."""
+        return not self.has_turn and self._files.turn_is_held()
+
+    def _had(self, at_least: int, go_on: GoOn) -> Hold | None:
+        """Lease lock held: the lease; None where only the process that has the turn may ask for it."""
+        failing_ns, why = 0, "its lease is asked for"  # since when, in a row
+        while True:
+            hold = self._file.read()
+            if self.is_good(hold):
+                if at_least <= hold.ceiling:
+                    return hold
+            elif self.turn_is_elsewhere():
+                return None
+            go_on(why)
+            self.used_ns = self._host.clock.boot_ns()
+            try:
+                answer = self._ask(at_least)
+            except Unavailable:
+                failing_ns = failing_ns or self._host.clock.boot_ns()
+                if self._host.clock.boot_ns() - failing_ns > ENGINE_PATIENCE_S * 1e9:
+                    raise
+                self._host.clock.pause(ENGINE_PAUSE_S)
+                continue
+            failing_ns = 0
+            if isinstance(answer, Hold):
+                return answer
+            why = f"host {answer.holder} has it" if answer and answer.holder else "the engine grants it to nobody yet"
+
+    def _ask(self, at_least: int) -> Hold | Wait | None:
+        """Ask once; no Hold where this host has to ask again: at once, or after a wait, which was made."""
         engine, hold, limit = self._host.engine, self._file.read(), self._ceiling(at_least)
         if hold.epoch and hold.host == self._host.name:
             return self._renewed(hold, limit)
@@ -154,7 +205,7 @@ class Lessee:
         answer, documents = engine.acquire(self.name, self._host.name, limit)
         if isinstance(answer, Wait):
             self._host.await_turn(self.name, answer.again_ms / 1_000)
-            return None
+            return answer
         if answer.epoch == hold.let_go:
             due = hold.fence_epoch if answer.clean else answer.epoch + 1
             self._give_back(replace(hold, fence_epoch=due), self._files.last())
@@ -166,7 +217,9 @@ class Lessee:
         highest = max(self._files.last(), at_least)
         return ceiling(highest, self._host.clock.wall_ns(), self._host.engine.lease_ms, self._unit_ns)
 
-    def _keep(self, before: Hold, grant: Grant, asked_ns: int, documents: Documents | None = None) -> Hold:
+    def _keep(
+        self, before: Hold, grant: Grant, asked_ns: int, documents: Documents | None = None, *, lasting: bool = True
+    ) -> Hold:
         clock, engine = self._host.clock, self._host.engine
         hold = held(
             before,
@@ -180,6 +233,8 @@ class Lessee:
             due = int(json.loads(documents.get(FENCE, "0")))
             hold = replace(hold, fence_epoch=max(due, 0 if grant.clean else grant.epoch))
             self._documents.holder = holder_document(self._host)
+        if not lasting:
+            hold = replace(hold, ends_boot_ns=before.ends_boot_ns)
         if not before.is_of(self._host.name, clock.boot_ns()):
             hold = replace(hold, user=self._host.process)
         self.wanted = grant.wanted
@@ -206,21 +261,24 @@ class Lessee:
             hold, lambda documents: self._host.engine.renew(self.name, self._host.name, hold.epoch, limit, documents)
         )
         if isinstance(answer, Grant):
-            return self._keep(hold, answer, asked_ns)
+            return self._keep(hold, answer, asked_ns, lasting=not self.turn_is_elsewhere())
         logger.warning("lane %s is %s's now (epoch %d)", self.name, answer.holder or "nobody", answer.epoch)
         self._file.write(hold.ended())
         return None
 
-    def renew(self) -> bool:
-        """In the background: make the lease last; False where it is over."""
-        with self._file.locked():
+    def renew(self, limit_s: float = LOCK_LIMIT_S) -> bool:
+        """Make the lease last, unless another process has the turn; False where it is over.
+
+        Raises Unavailable where the engine cannot be had, or another process asks for the lease for ``limit_s``.
+        """
+        with self._file.locked(self._within(limit_s)):
             hold = self._file.read()
             good = hold.is_of(self._host.name, self._host.clock.boot_ns())
             return good and self._renewed(hold, self._ceiling(0)) is not None
 
     def release(self) -> None:
         """Turn held: let the lease go cleanly; nothing happens where it is not held."""
-        with self._file.locked():
+        with self._file.locked(self._within(LOCK_LIMIT_S)):
             hold = self._file.read()
             if not hold.is_of(self._host.name, self._host.clock.boot_ns()) or "nonce" in self._files.read_turn():
                 return
