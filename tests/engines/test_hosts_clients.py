@@ -132,7 +132,7 @@ def test_bare_draws_of_several_hosts_rise(server, tmp_path):
     with contextlib.closing(
         RedisEngine(url)
     ) as engine:  # who ends lets the lane go: nobody waits for a lease to run out
-        record = engine.show("kraken_global_nonce")
+        record = engine.show("kraken_global_nonce").record
     assert (record.host, record.clean) == ("", True)
 
 

@@ -137,7 +137,7 @@ class FileLane:
     def _key_path(self, fingerprint: str) -> Path:
         return self._folder / "keys" / f"{fingerprint}.state"
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

@@ -240,9 +240,9 @@ class HostedLane:
         except Unavailable as error:
             raise NotDurable(f"the key's state stands on this host alone: {error}") from error
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
-        """See ``port.LaneStore``. The engine is asked who holds the lane, unless told otherwise."""
-        lease = self._viewer.view(self.name, self._lessee.read(), asking=asking)
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
+        """See ``port.LaneStore``. The engine is asked who holds the lane."""
+        lease = self._viewer.view(self.name, self._lessee.read(), asking_s)
         return replace(self._files.view(wall_ns), lease=lease)
 
     # --- files ----------------------------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ class HostedStore:
 
     def contents(self, name: str) -> LaneContents:
         """See ``port.Store``. Of a lane that this host holds, its files say more than the engine knows yet."""
-        record, documents = self.engine.show(name), self.engine.documents(name)
-        found, hold = _contents(record, documents), self._hold(name)
+        shown = self.engine.show(name)
+        found, hold = _contents(shown.record, shown.documents), self._hold(name)
         if hold is None:
             return found
         here = self._files.contents(name)

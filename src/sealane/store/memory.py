@@ -230,7 +230,7 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         return self._books.notes.get((account, name))
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

@@ -39,6 +39,7 @@ class LeaseView:
         waiters: the hosts that wait, in the order of asking.
         quiet: the engine is new or was restarted, and grants nothing for the length of one lease.
         error: why the engine was not asked, or did not answer; then the rest is what this host knows by itself.
+        misses: how many times in a row it did not answer.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class LeaseView:
     waiters: tuple[str, ...] = ()
     quiet: bool = False
     error: str = ""
+    misses: int = 0
 
     @property
     def is_standby(self) -> bool:
@@ -172,8 +174,8 @@ class LaneStore(Protocol):
     def noted(self, account: str, name: str) -> str | None:
         """A note, None where there is none any more."""
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
-        """What the lane shows of itself; with ``asking`` False, what can be told without asking another machine."""
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
+        """What the lane shows of itself. Another machine is asked for ``asking_s`` at most, and not at all for 0."""
 
     def close(self) -> None:
         """Let go of files and connections; the next verb takes them up again."""
