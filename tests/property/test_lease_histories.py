@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from lease_faults import KINDS, play
 from lease_judge import Broken
-from lease_world import Box
+from lease_machines import Box
 
 from sealane.core import hold, lease
 from sealane.store import lessee

@@ -1,12 +1,19 @@
 """Processes of one host on a leased lane: who of them may make its lease last, and for how long the others wait."""
 
+import threading
+import time
+
 import pytest
 from leased_scene import LANE, LEASE_MS, Scene, enter
 
 from sealane.core import lease
-from sealane.errors import Fenced, LaneBusy
+from sealane.errors import Fenced, LaneBusy, Unavailable
+from sealane.runtime import lanes, threads
 from sealane.runtime.lanes import TURN_WAIT_S
 from sealane.store import hosted
+from sealane.store.file import FileStore
+from sealane.store.hosted_store import HostedStore
+from sealane.testing import TableEngine
 
 LEASE_S = LEASE_MS / 1_000
 
@@ -95,14 +102,7 @@ def test_a_sibling_goes_on_when_the_turn_is_over(scene):
 
 def test_a_draw_on_a_standby_has_a_limit(scene):
     theirs, ours = scene.lane("a"), scene.lane("b")
-    enter(theirs)
-    tended = scene.engine.await_turn
-
-    def await_turn(lane, host, limit_s):
-        theirs.renew()
-        tended(lane, host, limit_s)
-
-    scene.engine.await_turn = await_turn
+    keeps(scene, theirs)
     began_ns = scene.clock.boot_ns()
     with pytest.raises(LaneBusy, match="host a has it"):
         scene.draw(ours)
@@ -124,6 +124,123 @@ def test_a_renewal_in_the_background_is_not_kept_by_one_who_asks(scene):
     with sibling._lessee._file.locked(lambda: None), pytest.raises(Exception, match="another process of this host"):
         scene.tend(ours)
     assert scene.clock.boot_ns() - began_ns < LEASE_S / 2 * 1e9
+
+
+def keeps(scene, lane):
+    """A host that has the lane and keeps it while others wait."""
+    enter(lane)
+    await_turn = scene.engine.await_turn
+
+    def kept(*wait):
+        lane.renew()
+        await_turn(*wait)
+
+    scene.engine.await_turn = kept
+
+
+def waiters(scene):
+    return [waiter.host for waiter in scene.engine.show(LANE).record.waiters]
+
+
+def looks(count):
+    """Somebody waits for so many looks."""
+    left = iter([True] * count)
+    return lambda: next(left, False)
+
+
+def test_who_gives_up_waiting_gives_up_its_host_s_place(scene):
+    theirs, ours = scene.lane("a"), scene.lane("b")
+    keeps(scene, theirs)
+    assert not ours.wait_enter(looks(3))
+    assert waiters(scene) == []
+    assert not ours._files.turn_is_held()
+
+
+def test_a_lane_that_was_kept_for_who_gave_up_is_the_next_one_s_at_once(scene):
+    theirs, ours = scene.lane("a"), scene.lane("b")
+    keeps(scene, theirs)
+    await_turn = scene.engine.await_turn
+
+    def passed_on(*wait):
+        await_turn(*wait)
+        scene.engine.acquire(LANE, "c", 0)
+        theirs.leave()
+        theirs.let_go()
+
+    scene.engine.await_turn = passed_on
+    assert not ours.wait_enter(looks(1))
+    assert isinstance(scene.engine.acquire(LANE, "c", 0)[0], lease.Grant)
+
+
+def test_the_place_is_kept_for_a_sibling_that_waits_for_the_turn(scene):
+    theirs, ours, sibling = scene.lane("a"), scene.lane("b", "1"), scene.lane("b", "2")
+    keeps(scene, theirs)
+    looked = iter(range(10))
+
+    def is_awaited():
+        if next(looked) == 2:
+            assert not sibling.try_enter()
+            return False
+        return True
+
+    assert not ours.wait_enter(is_awaited)
+    assert waiters(scene) == ["b"]
+
+
+def test_a_draw_that_gave_up_gives_up_its_host_s_place(scene):
+    theirs, ours = scene.lane("a"), scene.lane("b")
+    keeps(scene, theirs)
+    with pytest.raises(LaneBusy):
+        scene.draw(ours)
+    assert waiters(scene) == []
+
+
+def test_a_program_that_ends_while_it_waits_gives_up_its_host_s_place(scene):
+    theirs, ours = scene.lane("a"), scene.lane("b")
+    keeps(scene, theirs)
+    await_turn, waited = scene.engine.await_turn, []
+
+    def ends(*wait):
+        await_turn(*wait)
+        waited.append(wait)
+        if len(waited) == 2:
+            ours._host.ends = True
+            ours.let_go()
+
+    scene.engine.await_turn = ends
+    with pytest.raises(Unavailable, match="this program ends"):
+        ours.wait_enter()
+    assert waiters(scene) == []
+
+
+def test_a_caller_that_gave_up_leaves_no_host_waiting(tmp_path):
+    """Through the runtime, which asks on a thread of its own; who comes later has its turn."""
+    engine = TableEngine(lambda: time.time_ns() // 1_000_000, lease_ms=400)
+    engine.has_known(LANE)
+    stores = [HostedStore(engine, FileStore(tmp_path / name)) for name in "ab"]
+    theirs, ours = (lanes.Lane(store.lane(LANE)) for store in stores)
+    try:
+        threads.enter(theirs, "they", 10)
+        theirs.store.wanted = False
+        with pytest.raises(LaneBusy):
+            threads.enter(ours, "we", 0.1)
+        until(lambda: not engine.show(LANE).record.waiters and not ours._kernel_wait)
+        theirs.leave("they")
+        threads.enter(ours, "we", 10)
+        ours.leave("we")
+    finally:
+        for lane, store in zip((theirs, ours), stores, strict=True):
+            lane.close()
+            store.close()
+
+
+def until(true):
+    pause = threading.Event()
+    for _ in range(1_000):
+        if true():
+            return
+        pause.wait(0.01)
+    raise AssertionError
 
 
 def test_a_turn_that_was_lost_does_not_wait_to_draw(scene):

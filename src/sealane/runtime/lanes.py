@@ -240,12 +240,22 @@ class Lane:
 
     def _wait_for_store(self) -> None:
         try:
-            self.store.wait_enter()
+            entered = self.store.wait_enter(self._is_awaited)
         except Exception as error:
             self._fail(error)
-            self._ask_store()
-            return
-        self._granted(None)
+        else:
+            if entered:
+                self._granted(None)
+                return
+            with self._mutex:
+                self._kernel_wait = False
+        self._ask_store()
+        self._close_if_due()
+
+    def _is_awaited(self) -> bool:
+        """Whether anybody waits for the turn; the store asks, on a thread that waits for it."""
+        with self._mutex:
+            return self._turns.front is not None
 
     def _granted(self, asking: Ticket | None) -> None:
         """The store's turn is this process's: it goes to the front, or back where nobody waits any more."""

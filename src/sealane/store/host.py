@@ -58,6 +58,7 @@ class Host:
     def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
         self.tend: Callable[[HostedLane], None] = lambda lane: None
+        self.ends = False  # this process asks for nothing any more
 
     def await_turn(self, lane: str, limit_s: float) -> None:
         """Being woken is a hint: where it cannot be had, a pause does as well."""

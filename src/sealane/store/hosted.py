@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from sealane.core.hold import Hold
 from sealane.core.lease import NS_PER_MS
@@ -27,7 +28,7 @@ from sealane.store.lane_documents import EPOCH
 from sealane.store.lease_file import LeaseFile
 from sealane.store.lease_view import LeaseViewer
 from sealane.store.lessee import GoOn, Lessee, NotLeased
-from sealane.store.port import LaneView
+from sealane.store.port import LaneView, awaited
 
 HANDING_OVER_MAX_S = 30.0
 TURN_MAX_S = 300.0
@@ -98,7 +99,7 @@ class HostedLane:
             self._is_asking = self._handed_over.is_set()
             return self._is_asking
 
-    def wait_enter(self) -> None:
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
         """See ``port.LaneStore``. Raises Unavailable where the engine cannot be had for ``ENGINE_PATIENCE_S``."""
         while not self._asks():
             if not self._handed_over.wait(HANDING_OVER_MAX_S):
@@ -107,11 +108,21 @@ class HostedLane:
             if not self._lessee.has_turn:
                 self._files.wait_enter()
                 self._lessee.has_turn = True
-            while not self._began(self._leased(0, _for_ever)):
+            while not self._began(self._leased(0, partial(_go_on_while, is_awaited))):
                 pass
+        except NobodyWaits:
+            self._withdraw()
+            self._end_turn()
+            return False
         except BaseException:
             self._end_turn()
             raise
+        return True
+
+    def _withdraw(self) -> None:
+        """Turn held: nobody waits for the lease any more, unless a sibling waits for the turn."""
+        if not self._files.is_contended():
+            self._lessee.withdraw()
 
     def _began(self, hold: Hold) -> bool:
         if not self._lessee.begins_turn(hold):
@@ -189,8 +200,16 @@ class HostedLane:
             except NotLeased:
                 go_on = go_on or self._drawing()
                 go_on("its lease is over")
-                self._leased(self._lessee.upcoming(wall_ns), go_on)
+                self._leased_for_nonce(self._lessee.upcoming(wall_ns), go_on)
                 boot_ns = self._host.clock.boot_ns()
+
+    def _leased_for_nonce(self, at_least: int, go_on: GoOn) -> None:
+        try:
+            self._leased(at_least, go_on)
+        except LaneBusy:
+            if not self._files.turn_is_held():  # else its holder waits too
+                self._lessee.withdraw()
+            raise
 
     def _drawing(self) -> GoOn:
         """To wait with for the lease of a nonce: within a turn only while that is good."""
@@ -213,7 +232,7 @@ class HostedLane:
         if self._lessee.turn_epoch and floor:
             self.check()
         if floor:
-            self._leased(floor, self._drawing())
+            self._leased_for_nonce(floor, self._drawing())
             if self._lessee.turn_epoch:
                 self.check()
         return self._files.raise_floor(floor)
@@ -254,8 +273,13 @@ class HostedLane:
         self._lessee.close()
 
     def let_go(self) -> None:
-        """Release the lease where this process used the lane last and nobody of the host is in a turn."""
+        """Release the lease where this process used the lane last and nobody of the host is in a turn.
+
+        Wait for it no longer either: only at the program's end is anybody waiting then.
+        """
         self._handed_over.wait(HANDING_OVER_MAX_S)
+        if self._lessee.has_turn and not self._lessee.turn_epoch:
+            self._withdraw()
         if self._lessee.read().user == self._host.process:
             self._release_if_idle()
 
@@ -266,5 +290,10 @@ class HostedLane:
         self._files.after_fork()
 
 
-def _for_ever(_: str) -> None:
-    """Who waits for the turn has a limit of its own, and the lane gives back what arrives too late."""
+class NobodyWaits(Exception):
+    """Whoever waited for the turn had a limit of their own, and it is over."""
+
+
+def _go_on_while(is_awaited: Callable[[], bool], _: str) -> None:
+    if not is_awaited():
+        raise NobodyWaits

@@ -76,7 +76,8 @@ class Keeper:
                 logger.warning("%s is kept again", what)
 
     def let_go(self) -> None:
-        """At the end of the process: what it used last is another's from now on."""
+        """At the end of the process: what it used last, or waited for, is another's from now on."""
+        self._host.ends = True
         for lane in tuple(self._lanes):
             lane.let_go()
         self.close()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from sealane.core.hold import Hold, ceiling, held
@@ -182,6 +183,8 @@ class Lessee:
             elif self.turn_is_elsewhere():
                 return None
             go_on(why)
+            if self._host.ends:
+                raise Unavailable(f"lane {self.name} is not to be had any more: this program ends")
             self.used_ns = self._host.clock.boot_ns()
             try:
                 answer = self._ask(at_least)
@@ -290,6 +293,11 @@ class Lessee:
             last = self._files.nonces.last_with(let_go)
             self.wanted = False
             self._give_back(self._file.read(), last)
+
+    def withdraw(self) -> None:
+        """Nobody of this host waits any more: the engine keeps the lane for the next. Lost, it only costs time."""
+        with suppress(Unavailable):
+            self._host.engine.withdraw(self.name, self._host.name)
 
     def _give_back(self, hold: Hold, last: int) -> None:
         engine, host = self._host.engine, self._host.name

@@ -98,6 +98,11 @@ class LaneContents:
     turn: Mapping[str, object]
 
 
+def awaited() -> bool:
+    """Somebody waits, whatever happens."""
+    return True
+
+
 class LaneStore(Protocol):
     """One lane of a store. Verbs under "turn held" may only be called by the turn's holder."""
 
@@ -114,8 +119,11 @@ class LaneStore(Protocol):
     def try_enter(self) -> bool:
         """Take the turn if it is free now. After False ``wait_enter`` must follow: a place in the order may be kept."""
 
-    def wait_enter(self) -> None:
-        """Block until the turn is granted."""
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
+        """Block until the turn is granted, which is True.
+
+        A store may give up where ``is_awaited`` says, whenever it is asked, that nobody awaits it any more: False then.
+        """
 
     def leave(self) -> None:
         """Turn held: end it."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sealane.store.disk import Disk
 from sealane.store.nonce_file import content_of, not_durable
+from sealane.store.port import awaited
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 
 
@@ -50,7 +51,7 @@ class TurnFile:
         self.idle = True
         return False
 
-    def wait_enter(self) -> None:
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
         """See ``port.LaneStore``."""
         while True:
             turn, upcoming = self._opened()
@@ -59,7 +60,7 @@ class TurnFile:
                 self._is_next = True
             self._disk.lock(turn)
             if self._admitted(turn, upcoming):
-                return
+                return True
 
     def _admitted(self, turn: int, upcoming: int) -> bool:
         """The turn lock is held: let the next one come up, unless the file was replaced meanwhile."""
