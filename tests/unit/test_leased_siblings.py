@@ -1,5 +1,6 @@
 """Processes of one host on a leased lane: who of them may make its lease last, and for how long the others wait."""
 
+import json
 import threading
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from leased_scene import LANE, LEASE_MS, Scene, enter
 
 from sealane.core import lease
-from sealane.errors import Fenced, LaneBusy, Unavailable
+from sealane.errors import Fenced, LaneBusy, NotDurable, Unavailable
 from sealane.runtime import lanes, threads
 from sealane.runtime.lanes import TURN_WAIT_S
 from sealane.store import hosted
@@ -232,6 +233,84 @@ def test_a_caller_that_gave_up_leaves_no_host_waiting(tmp_path):
         for lane, store in zip((theirs, ours), stores, strict=True):
             lane.close()
             store.close()
+
+
+def away(*_):
+    raise Unavailable("away")
+
+
+def untold(scene, lane, key="K1"):
+    """A key's state that the engine could not be told."""
+    scene.engine.renew = away
+    with pytest.raises(NotDurable):
+        lane.write_key(key, {"jumps_ns": [1]})
+    del scene.engine.renew
+
+
+def told(scene):
+    documents = scene.engine.show(LANE).documents
+    return {name.removeprefix("key "): json.loads(text) for name, text in documents.items() if name.startswith("key ")}
+
+
+@pytest.mark.parametrize("process", ["1 again", "2"], ids=["it was started again", "a sibling"])
+def test_what_a_process_could_not_tell_is_told_by_another_of_its_host(scene, process):
+    ours = scene.lane("a")
+    enter(ours)
+    untold(scene, ours)
+    assert told(scene) == {}
+    ours.leave()
+    other = scene.lane("a", process)
+    enter(other)
+    other.renew()
+    assert told(scene)["K1"]["jumps_ns"] == [1]
+    assert other._lessee.read().untold == ""
+
+
+def test_what_a_process_could_not_tell_is_told_when_a_sibling_lets_go(scene):
+    ours, sibling, third = scene.lane("a", "1"), scene.lane("a", "2"), scene.lane("c")
+    enter(ours)
+    untold(scene, ours)
+    ours.leave()
+    enter(sibling)
+    sibling.leave()
+    sibling.let_go()
+    enter(third)
+    assert third.read_key("K1") == {"jumps_ns": [1]}
+    assert sibling._lessee.read().untold == ""
+
+
+def test_what_two_processes_could_not_tell_is_told_by_either(scene):
+    ours, sibling = scene.lane("a", "1"), scene.lane("a", "2")
+    enter(ours)
+    untold(scene, ours, "K1")
+    ours.leave()
+    enter(sibling)
+    untold(scene, sibling, "K2")
+    sibling.leave()
+    enter(ours)
+    ours.renew()
+    assert set(told(scene)) == {"K1", "K2"}
+
+
+def test_another_lane_s_keys_are_not_told(scene):
+    ours, sibling = scene.lane("a", "1"), scene.lane("a", "2")
+    enter(ours)
+    ours._files.write_key("K0", {"epoch": 1, "lane": "another", "jumps_ns": [7]})
+    untold(scene, ours)
+    ours.leave()
+    enter(sibling)
+    sibling.renew()
+    assert set(told(scene)) == {"K1"}
+
+
+def test_what_is_told_is_not_told_again(scene):
+    ours = scene.lane("a")
+    enter(ours)
+    ours.write_key("K1", {"jumps_ns": [1]})
+    renew, given = scene.engine.renew, []
+    scene.engine.renew = lambda *asked: given.append(asked[-1]) or renew(*asked)
+    ours.renew()
+    assert not [name for documents in given for name in documents if name.startswith("key ")]
 
 
 def until(true):

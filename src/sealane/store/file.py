@@ -20,7 +20,7 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from sealane.store.contents import contents_in, lanes_in
+from sealane.store.contents import KEY_SUFFIX, contents_in, keys_in, lanes_in
 from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
 from sealane.store.intent_file import IntentFile
@@ -134,8 +134,12 @@ class FileLane:
         except OSError as error:
             raise not_durable(error, path) from error
 
+    def known_keys(self) -> list[str]:
+        """The keys of the folder that have a state, whatever their lanes."""
+        return keys_in(self._disk, self._folder)
+
     def _key_path(self, fingerprint: str) -> Path:
-        return self._folder / "keys" / f"{fingerprint}.state"
+        return self._folder / "keys" / f"{fingerprint}{KEY_SUFFIX}"
 
     def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``."""

@@ -24,7 +24,7 @@ from sealane.core.lease import NS_PER_MS
 from sealane.errors import LaneBusy, NotDurable, SealaneError, Unavailable
 from sealane.store.file import FileLane
 from sealane.store.host import Host
-from sealane.store.lane_documents import EPOCH
+from sealane.store.lane_documents import STAMPS
 from sealane.store.lease_file import LeaseFile
 from sealane.store.lease_view import LeaseViewer
 from sealane.store.lessee import GoOn, Lessee, NotLeased
@@ -244,20 +244,18 @@ class HostedLane:
         state = dict(self._files.read_key(fingerprint))
         if self._lessee.fence_due(state):
             state["fence_due"] = True
-        state.pop(EPOCH, None)
-        return state
+        return {name: value for name, value in state.items() if name not in STAMPS}
 
     def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
         """See ``port.LaneStore``. Written through to the engine: it changes only when there was trouble."""
         if self._lessee.turn_epoch:
             self.check()
-        self._files.write_key(fingerprint, self._lessee.stamped(state))
-        self._lessee.changed(fingerprint)
         try:
+            self._lessee.write_key(fingerprint, state)
             if not self.renew():
                 raise self._lessee.fenced()
         except Unavailable as error:
-            raise NotDurable(f"the key's state stands on this host alone: {error}") from error
+            raise NotDurable(f"the key's state stands on this host alone, if at all: {error}") from error
 
     def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``. The engine is asked who holds the lane."""

@@ -18,7 +18,7 @@ from sealane.store.file import FileStore
 from sealane.store.host import Clock, Host, HostClock, host_name
 from sealane.store.hosted import HostedLane
 from sealane.store.keeper import Keeper
-from sealane.store.lane_documents import EPOCH, FENCE, KEY, RATES, written_in
+from sealane.store.lane_documents import FENCE, KEY, RATES, STAMPS, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneContents
 
@@ -119,7 +119,7 @@ def _contents(record: Record | None, documents: Documents) -> LaneContents:
 
 def _key(stored: Mapping[str, object], fence_epoch: int) -> dict[str, object]:
     """A key's state; one that was not fenced since an unclean change has that before it."""
-    state = {name: value for name, value in stored.items() if name != EPOCH}
+    state = {name: value for name, value in stored.items() if name not in STAMPS}
     return {**state, "fence_due": True} if written_in(stored) < fence_epoch else state
 
 

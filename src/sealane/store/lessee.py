@@ -20,12 +20,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from sealane.core.hold import Hold, ceiling, held
-from sealane.core.lease import NS_PER_MS, Grant, Wait
+from sealane.core.lease import NS_PER_MS, Grant, Lost, Wait
 from sealane.errors import Fenced, Unavailable
 from sealane.store.engine import Documents
 from sealane.store.file import FileLane
 from sealane.store.host import Host
-from sealane.store.lane_documents import EPOCH, FENCE, LaneDocuments, written_in
+from sealane.store.lane_documents import FENCE, LaneDocuments, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.lease_view import holder_document
 from sealane.store.lock_holders import told_remedy
@@ -62,8 +62,8 @@ class Lessee:
         self.name = files.name
         self._files, self._file, self._host, self._unit_ns = files, lease, host, unit_ns
         files.nonces.permit = self._permit
-        self._documents = LaneDocuments(files, host.clock)
-        self.revise_rates, self.changed = self._documents.revise_rates, self._documents.changed
+        self._documents = LaneDocuments(files, host)
+        self.revise_rates = self._documents.revise_rates
         self.read, self.close = lease.read, lease.close
         self._start()
 
@@ -130,9 +130,13 @@ class Lessee:
         # later than now: of an engine that lost its place
         return written < hold.fence_epoch or written > hold.epoch > 0
 
-    def stamped(self, state: Mapping[str, object]) -> dict[str, object]:
-        """A key's state, with the epoch in which it is written."""
-        return {**state, EPOCH: self._file.read().epoch}
+    def write_key(self, fingerprint: str, state: Mapping[str, object]) -> None:
+        """Write a key's state here; the engine is told of it at the next renewal, whichever process makes it."""
+        with self._file.locked(self._within(LOCK_LIMIT_S)):
+            hold = self._file.read()
+            if (marked := hold.untold_by(self._host.process)) != hold:
+                self._file.write(marked)
+            self._documents.write_key(fingerprint, state, hold.epoch)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -264,7 +268,7 @@ class Lessee:
             hold, lambda documents: self._host.engine.renew(self.name, self._host.name, hold.epoch, limit, documents)
         )
         if isinstance(answer, Grant):
-            return self._keep(hold, answer, asked_ns, lasting=not self.turn_is_elsewhere())
+            return self._keep(replace(hold, untold=""), answer, asked_ns, lasting=not self.turn_is_elsewhere())
         logger.warning("lane %s is %s's now (epoch %d)", self.name, answer.holder or "nobody", answer.epoch)
         self._file.write(hold.ended())
         return None
@@ -301,4 +305,8 @@ class Lessee:
 
     def _give_back(self, hold: Hold, last: int) -> None:
         engine, host = self._host.engine, self._host.name
-        self._documents.giving(hold, lambda documents: engine.release(self.name, host, hold.let_go, last, documents))
+        answer = self._documents.giving(
+            hold, lambda documents: engine.release(self.name, host, hold.let_go, last, documents)
+        )
+        if hold.untold and not isinstance(answer, Lost):
+            self._file.write(replace(self._file.read(), untold=""))
