@@ -14,7 +14,7 @@ from sealane.runtime.lanes import TURN_WAIT_S
 from sealane.store import hosted
 from sealane.store.file import FileStore
 from sealane.store.hosted_store import HostedStore
-from sealane.testing import TableEngine
+from sealane.testing import FakeClock, TableEngine
 
 LEASE_S = LEASE_MS / 1_000
 
@@ -311,6 +311,32 @@ def test_what_is_told_is_not_told_again(scene):
     scene.engine.renew = lambda *asked: given.append(asked[-1]) or renew(*asked)
     ours.renew()
     assert not [name for documents in given for name in documents if name.startswith("key ")]
+
+
+def test_two_engines_with_one_folder_keep_their_leases_apart(tmp_path):
+    """Each holds its own lane, through all turns of the other; one folder's numbers rise all the same."""
+    clock = FakeClock()
+    engines = [TableEngine(lambda: clock.wall_ns() // 1_000_000, lease_ms=60_000, name=name) for name in ("one", "two")]
+    stores = [HostedStore(engine, FileStore(tmp_path), clock) for engine in engines]
+    for engine in engines:
+        engine.has_known(LANE)
+    ours = [store.lane(LANE) for store in stores]
+    try:
+        drawn, epochs = [], []
+        for lane in ours * 3:
+            enter(lane)
+            lane.check()
+            drawn.append(lane.draw(clock.wall_ns(), clock.boot_ns()))
+            epochs.append(lane._lessee.turn_epoch)
+            lane.leave()
+        assert drawn == sorted(set(drawn))
+        assert epochs == epochs[:2] * 3, "no lease was asked for twice"
+        assert len({engine.show(LANE).record.host for engine in engines}) == 2
+        assert len(list(tmp_path.glob("*.lease"))) == 2
+    finally:
+        for lane, store in zip(ours, stores, strict=True):
+            lane.close()
+            store.close()
 
 
 def until(true):

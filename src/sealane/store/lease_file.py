@@ -1,4 +1,4 @@
-"""``L.lease``: what a host's processes share of a lane's lease, and the lock under which one of them asks the engine.
+"""``L.<engine>.lease``: what a host's processes share of a lane's lease, and the lock under which one asks the engine.
 
 1. The record is read without a lock, before every nonce and every request; so it is parsed only when it changed.
 2. It is written under the lock, by who asked the engine; and ended under the draw lock as well, so that no nonce is
