@@ -95,9 +95,9 @@ class Judge:
 
     # --- the engine's log -----------------------------------------------------------------------------------------
 
-    def granted(self, host: str, epoch: int) -> None:
-        """The engine gave a host the lane, or more of it."""
-        if (host, epoch) == self._holder:
+    def granted(self, host: str, epoch: int, *, anew: bool = False) -> None:
+        """The engine gave a host the lane, or more of it; ``anew``: in an epoch that it does not know to have given."""
+        if (host, epoch) == self._holder and not anew:
             return
         if not self._let_go or self._forgetful:
             self._uncleans.append(Change(epoch))

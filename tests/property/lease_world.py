@@ -23,9 +23,10 @@ class WorldEngine(TableEngine):
         self.sleepers: dict[object, str] = {}
 
     def acquire(self, lane, host, ceiling):
+        before = self.show(lane).record
         answer, documents = super().acquire(lane, host, ceiling)
         if hasattr(answer, "floor"):
-            self.world.judge.granted(host, answer.epoch)
+            self.world.judge.granted(host, answer.epoch, anew=before is None or before.epoch != answer.epoch)
         return answer, documents
 
     def renew(self, lane, host, epoch, ceiling, documents):

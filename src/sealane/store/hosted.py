@@ -199,7 +199,7 @@ class HostedLane:
                 return self._files.draw(wall_ns, boot_ns)
             except NotLeased:
                 go_on = go_on or self._drawing()
-                go_on("its lease is over")
+                go_on(lambda: "its lease is over each time")
                 self._leased_for_nonce(self._lessee.upcoming(wall_ns), go_on)
                 boot_ns = self._host.clock.boot_ns()
 
@@ -215,11 +215,11 @@ class HostedLane:
         """To wait with for the lease of a nonce: within a turn only while that is good."""
         began_ns = self._host.clock.boot_ns()
 
-        def go_on(why: str) -> None:
+        def go_on(why: Callable[[], str]) -> None:
             if self._lessee.turn_epoch:
                 self.check()
             elif self._host.clock.boot_ns() - began_ns >= DRAW_WAIT_S * 1e9:
-                raise LaneBusy(f"lane {self.name} was not to be had for {DRAW_WAIT_S:g} s: {why}. Nothing was issued")
+                raise LaneBusy(f"lane {self.name} was not to be had for {DRAW_WAIT_S:g} s: {why()}. Nothing was issued")
 
         return go_on
 
@@ -292,6 +292,6 @@ class NobodyWaits(Exception):
     """Whoever waited for the turn had a limit of their own, and it is over."""
 
 
-def _go_on_while(is_awaited: Callable[[], bool], _: str) -> None:
+def _go_on_while(is_awaited: Callable[[], bool], _: Callable[[], str]) -> None:
     if not is_awaited():
         raise NobodyWaits

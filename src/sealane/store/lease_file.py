@@ -24,7 +24,7 @@ class LeaseFile:
     """The record and its lock; safe from any thread."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
-        self._disk, self._path = disk, path
+        self._disk, self.path = disk, path
         self._start()
 
     def _start(self) -> None:
@@ -39,7 +39,7 @@ class LeaseFile:
         try:
             raw = self._disk.read(self._opened(), 2 * SLOT, 0)
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
         if raw != self._raw:
             sequence, stored = read_slots(raw, SLOT)
             self.known, self._sequence, self._raw = Hold.loaded(stored), sequence, raw
@@ -52,7 +52,7 @@ class LeaseFile:
             self._sequence = write_slots(self._disk, self._opened(), hold.stored(), self._sequence, SLOT)
             self.known = hold
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
 
     @contextlib.contextmanager
     def locked(self, wait: Callable[[], None]) -> Iterator[None]:
@@ -78,14 +78,14 @@ class LeaseFile:
             while not self._disk.try_lock(fd):
                 wait()
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
         return fd
 
     def _opened(self) -> int:
         with self._opening:
             if self._fd is None:
-                self._disk.sync_folder(self._path.parent)
-                self._fd = self._disk.open(self._path)
+                self._disk.sync_folder(self.path.parent)
+                self._fd = self._disk.open(self.path)
             return self._fd
 
     def close(self) -> None:

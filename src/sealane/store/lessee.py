@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.lease import NS_PER_MS, Grant, Lost, Wait
@@ -38,7 +39,7 @@ LOCK_PAUSE_S = 0.005
 LOCK_LIMIT_S = 10.0
 """How long who has the turn waits for one who asks for the lease outside any."""
 
-GoOn = Callable[[str], None]
+GoOn = Callable[[Callable[[], str]], None]
 """Told what is waited for; it raises where that has been long enough."""
 
 logger = logging.getLogger("sealane.store")
@@ -86,14 +87,13 @@ class Lessee:
         now_ns = self._host.clock.boot_ns()
         if not hold.is_of(self._host.name, now_ns):
             return False
-        self.turn_epoch = hold.epoch
-        self.used_ns = now_ns
         if hold.user != self._host.process:
             with self._file.locked(self._within(LOCK_LIMIT_S)):
                 current = self._file.read()
                 if current.epoch != hold.epoch:
                     return False
                 self._file.write(replace(current, user=self._host.process))
+        self.turn_epoch, self.used_ns = hold.epoch, now_ns
         return True
 
     def check(self) -> None:
@@ -146,16 +146,19 @@ class Lessee:
         ``go_on`` is told time and again what is waited for; it raises where that has been long enough.
         """
         while True:
-            with self._file.locked(self._pausing(go_on, "another process of this host asks for it")):
+            with self._file.locked(self._pausing(go_on, self._asked_elsewhere)):
                 hold = self._had(at_least, go_on)
             if hold is not None:
                 return hold
-            self._pausing(go_on, f"a process of this host keeps its turn, and goes on no more. {self._remedy()}")()
+            self._pausing(go_on, self._kept_elsewhere)()
 
-    def _remedy(self) -> str:
-        return told_remedy(self._files.turn_path)
+    def _asked_elsewhere(self) -> str:
+        return f"another process of this host asks for it. {told_remedy(self._file.path)}"
 
-    def _pausing(self, go_on: GoOn, why: str) -> Callable[[], None]:
+    def _kept_elsewhere(self) -> str:
+        return f"a process of this host keeps its turn, and goes on no more. {told_remedy(self._files.turn_path)}"
+
+    def _pausing(self, go_on: GoOn, why: Callable[[], str]) -> Callable[[], None]:
         def wait() -> None:
             go_on(why)
             self._host.clock.pause(LOCK_PAUSE_S)
@@ -166,11 +169,11 @@ class Lessee:
         """To wait with for a lock that others have while they ask."""
         until_ns = self._host.clock.boot_ns() + limit_s * 1e9
 
-        def go_on(why: str) -> None:
+        def go_on(why: Callable[[], str]) -> None:
             if self._host.clock.boot_ns() >= until_ns:
-                raise Unavailable(f"lane {self.name} cannot be had: {why}, for {limit_s:g} s now. {self._remedy()}")
+                raise Unavailable(f"lane {self.name} was not to be had for {limit_s:g} s: {why()}")
 
-        return self._pausing(go_on, "another process of this host asks for it")
+        return self._pausing(go_on, self._asked_elsewhere)
 
     def turn_is_elsewhere(self) -> bool:
         """Whether another process of this host has the turn."""
@@ -178,7 +181,8 @@ class Lessee:
 
     def _had(self, at_least: int, go_on: GoOn) -> Hold | None:
         """Lease lock held: the lease; None where only the process that has the turn may ask for it."""
-        failing_ns, why = 0, "its lease is asked for"  # since when, in a row
+        failing_ns = 0  # since when, in a row
+        waits: Wait | None = None
         while True:
             hold = self._file.read()
             if self.is_good(hold):
@@ -186,7 +190,7 @@ class Lessee:
                     return hold
             elif self.turn_is_elsewhere():
                 return None
-            go_on(why)
+            go_on(partial(_told, waits))
             if self._host.ends:
                 raise Unavailable(f"lane {self.name} is not to be had any more: this program ends")
             self.used_ns = self._host.clock.boot_ns()
@@ -201,7 +205,7 @@ class Lessee:
             failing_ns = 0
             if isinstance(answer, Hold):
                 return answer
-            why = f"host {answer.holder} has it" if answer and answer.holder else "the engine grants it to nobody yet"
+            waits = answer
 
     def _ask(self, at_least: int) -> Hold | Wait | None:
         """Ask once; no Hold where this host has to ask again: at once, or after a wait, which was made."""
@@ -310,3 +314,7 @@ class Lessee:
         )
         if hold.untold and not isinstance(answer, Lost):
             self._file.write(replace(self._file.read(), untold=""))
+
+
+def _told(waits: Wait | None) -> str:
+    return f"host {waits.holder} has it" if waits and waits.holder else "the engine has not granted it yet"
