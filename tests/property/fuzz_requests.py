@@ -3,6 +3,7 @@
 ``Requests.next()`` gives one as the server library hands it over (an ASGI scope and the body in pieces). Of each it is
 known whether its signature is right: ``may_pass`` is False where it cannot be, and then nothing may reach the exchange.
 """
+# ruff: noqa: E501 - lists of words
 
 import base64
 import copy
@@ -31,11 +32,40 @@ ODD_VALUES = (
 )  # fmt: skip
 RAW_NUMBERS = ("1e40", "1e41", "1E-41", "1e999999999", "-1e-999999999", "0.1" + "0" * 3_000, "9" * 4_000, "9" * 5_000,
                "NaN", "-Infinity", "01", "1.", "--1", "1e")  # fmt: skip
-NAMES = (
-    "pair type ordertype volume price price2 cl_ord_id userref txid orders cl_ord_ids nonce otp validate deadline oflags close "
-    "close[ordertype] close[price] timeinforce new timeout asset start ofs order_qty limit_price trigger_price post_only "
-    "displayvol reduce_only leverage"
-).split()
+NAMES = [
+    "pair",
+    "type",
+    "ordertype",
+    "volume",
+    "price",
+    "price2",
+    "cl_ord_id",
+    "userref",
+    "txid",
+    "orders",
+    "cl_ord_ids",
+    "nonce",
+    "otp",
+    "validate",
+    "deadline",
+    "oflags",
+    "close",
+    "close[ordertype]",
+    "close[price]",
+    "timeinforce",
+    "new",
+    "timeout",
+    "asset",
+    "start",
+    "ofs",
+    "order_qty",
+    "limit_price",
+    "trigger_price",
+    "post_only",
+    "displayvol",
+    "reduce_only",
+    "leverage",
+]
 HOSTS = (
     b"127.0.0.1",
     b"localhost",
