@@ -1,5 +1,6 @@
 """The dashboard over HTTP: the page, its document, its stream, and ``sealane status`` that reads it."""
 
+import io
 import json
 import os
 import re
@@ -329,6 +330,25 @@ def test_a_url_that_is_none_is_an_error_with_its_remedy(url):
 @pytest.mark.parametrize("option", [["--json"], []])
 def test_watching_is_for_people(option):
     assert "--watch draws on a terminal" in " ".join(status("--watch", *option, code=2).stderr.split())
+
+
+def test_watching_a_gateway_that_stops_tells_that_its_figures_are_stale(monkeypatch):
+    from rich.console import Console
+
+    said, ends = io.StringIO(), iter((well(), Unavailable("no gateway answers"), KeyboardInterrupt()))
+
+    def asked(url):
+        end = next(ends)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    monkeypatch.setattr(status_module, "EVERY_S", 0.0)
+    monkeypatch.setattr(status_module, "asked", asked)
+    monkeypatch.setattr(status_module, "console", Console(file=said, force_terminal=True, width=100, height=60))
+    status_module.status(url="http://127.0.0.1:9", watch=True)
+    assert "STALE since 08:00:00 UTC: no gateway answers" in said.getvalue()
+    assert "$85,304.19" in said.getvalue().partition("STALE")[2], "what was last seen stays"
 
 
 def test_a_unix_socket_is_asked_too(tmp_path):
