@@ -301,7 +301,7 @@ def test_a_rotation_that_another_process_was_faster_with_is_not_done_again(tmp_p
 
 
 def test_what_cannot_be_put_aside_grows_and_is_tried_again_later(tmp_path, clock, monkeypatch, caplog):
-    audit = Audit(tmp_path, clock, size_max=200)
+    audit = Audit(tmp_path, clock, size_max=200, files_kept=100)
     audit.note(number=0, text="x" * 60)
     with monkeypatch.context() as patched:
         patched.setattr(audit_module.Path, "rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Denied")))
