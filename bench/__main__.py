@@ -27,6 +27,7 @@ BENCHMARKS = (
     "order_cost",
     "broker",
     "serve",
+    "gateway",
     "scale",
     "hosts",
 )

@@ -3,24 +3,33 @@
 import asyncio
 import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-from dashboard_documents import Key, sighting, state, traffic
+from dashboard_documents import all_well
 from sealane.gateway.app import make_app
-from sealane.gateway.server import answer, listen, url_of
+from sealane.gateway.server import Told, answer, listen, url_of
 
 LIMIT_S = 20
-KEYS = (Key("grid-bot", "MASTER"), Key("reader", "anna"))
 
 
 class Shown:
-    """A running server. ``state`` is what it shows; ``end()`` stops it, and waits until it has stopped."""
+    """A running server. ``scene`` is what it shows, and may be changed; ``end()`` waits until it has stopped."""
 
-    def __init__(self, loop, stop, thread):
-        self.state = state(sighting(("MASTER", "anna")))
-        self._loop, self._stop, self._thread = loop, stop, thread
-        self.url = ""
+    def __init__(self, scene, listener, show_amounts, tls):
+        self.scene, self.url = scene, url_of(listener, secure=tls is not None)
+        gateway = SimpleNamespace(traffic=scene.traffic, virtual_keys=lambda: self.scene.keys)
+        self._app = make_app(lambda: self.scene.state, gateway=gateway, show_amounts=show_amounts)
+        self._told = Told(tls=tls)
+        self._ready, self._stop = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listener)))
+        self._thread.start()
+        assert self._ready.wait(LIMIT_S)
+
+    async def _serve(self, listener):
+        self._loop = asyncio.get_running_loop()
+        await answer(self._app, listener, self._ready.set, self._stop, self._told)
 
     def get(self, path, method="GET"):
         parts = urlsplit(self.url)
@@ -34,27 +43,18 @@ class Shown:
 
     def end(self):
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with suppress(RuntimeError):  # it ended meanwhile
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(LIMIT_S)
         assert not self._thread.is_alive()
 
 
 @contextmanager
-def shown(port=0, keys=KEYS, went=None, **options):
+def shown(scene=None, *, port=0, listener=None, tls=None, show_amounts=True):
     """A server; ``port`` takes up again where another one left."""
-    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
-    with listen("127.0.0.1", port) as listener:
-        found = Shown(loop, stop, None)
-        went = went or traffic()
-        app = make_app(
-            lambda: found.state, traffic=went, virtual_keys=lambda: keys, **{"show_amounts": True, **options}
-        )
-        found._thread = threading.Thread(target=lambda: loop.run_until_complete(answer(app, listener, ready.set, stop)))
-        found._thread.start()
-        assert ready.wait(LIMIT_S)
-        found.url = url_of(listener)
+    with listener or listen("127.0.0.1", port) as listener:
+        found = Shown(scene or all_well(), listener, show_amounts, tls)
         try:
             yield found
         finally:
             found.end()
-            loop.close()

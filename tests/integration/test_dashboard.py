@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,12 +15,28 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dashboard_documents import HOSTILE, Key, Policy, in_trouble, of_many, sighting, state, traffic, unseen, well
+from dashboard_documents import (
+    HOSTILE,
+    Key,
+    Policy,
+    Scene,
+    in_trouble,
+    much_wrong,
+    of_many,
+    sighting,
+    state,
+    traffic,
+    unseen,
+    well,
+)
 from dashboard_server import LIMIT_S, shown
+from sealane.cli import status as status_module
+from sealane.errors import SettingsError, Unavailable
 from sealane.gateway import wire
 from sealane.gateway.dashboard import stream
 from sealane.gateway.dashboard.markup import Html, html, tag
 from sealane.gateway.dashboard.page import content, page
+from sealane.gateway.server import listen_on_path
 
 STATUS = [sys.executable, "-m", "sealane.cli", "status"]
 
@@ -211,7 +228,7 @@ def test_the_stream_brings_the_document_again_and_again(served, monkeypatch):
         assert "text/event-stream" in one.headers
         name, document = one.event()
         assert (name, document["status"]) == ("statistics", "pass")
-        served.state = state(sighting(("MASTER",), simulation="no key"))
+        served.scene = Scene(state(sighting(("MASTER",), simulation="no key")), served.scene.traffic)
         for _ in range(LIMIT_S * 20):
             if (document := one.event()[1])["simulated"]:
                 break
@@ -305,15 +322,51 @@ def test_what_is_no_gateway_is_told_as_such(sim):
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8710", "ftp://127.0.0.1", "http://[", "http://127.0.0.1/x", ""])
 def test_a_url_that_is_none_is_an_error_with_its_remedy(url):
-    from sealane.cli.status import asked
-    from sealane.errors import SettingsError
-
     with pytest.raises(SettingsError, match="give it as http"):
-        asked(url)
+        status_module.asked(url)
 
 
-def test_watching_is_for_people():
-    assert "--watch draws for a person" in " ".join(status("--watch", "--json", code=2).stderr.split())
+@pytest.mark.parametrize("option", [["--json"], []])
+def test_watching_is_for_people(option):
+    assert "--watch draws on a terminal" in " ".join(status("--watch", *option, code=2).stderr.split())
+
+
+def test_a_unix_socket_is_asked_too(tmp_path):
+    path = tmp_path / "s"
+    with shown(listener=listen_on_path(str(path))) as served:
+        assert served.url == f"unix:{path}"
+        assert status_module.asked(served.url)["status"] == "pass"
+        assert status_module._own_url({"SEALANE_UNIX_SOCKET": str(path)}) == served.url
+    with pytest.raises(Unavailable, match="no gateway answers at unix:"):
+        status_module.asked(f"unix:{path}")
+
+
+def test_on_loopback_the_environment_s_own_certificate_is_believed_and_no_other(tmp_path, monkeypatch):
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl on this machine, which makes the certificate")
+    files = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    more = ["-subj", "/CN=lane.example", "-days", "2", "-out", files[0], "-keyout", files[1]]
+    subprocess.run([*make, *more], check=True, capture_output=True, timeout=60)
+    with shown(tls=tuple(map(str, files))) as served:
+        with pytest.raises(Unavailable, match=r"self.signed"):
+            status_module.asked(served.url)
+        monkeypatch.setenv("SEALANE_TLS_CERT", str(files[0]))
+        assert status_module.asked(served.url)["status"] == "pass"
+        assert status_module._own_url({"SEALANE_TLS_CERT": "c", "SEALANE_TLS_KEY": "k"}) == "https://127.0.0.1:8710"
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, "http://127.0.0.1:8710"),
+        ({"SEALANE_HOST": "0.0.0.0", "PORT": "9"}, "http://127.0.0.1:9"),
+        ({"SEALANE_HOST": "::"}, "http://[::1]:8710"),
+        ({"SEALANE_HOST": "::1"}, "http://[::1]:8710"),
+    ],
+)
+def test_the_environment_s_own_gateway_is_asked(environ, url):
+    assert status_module._own_url(environ) == url
 
 
 def test_a_terminal_is_not_steered_by_what_others_wrote():
@@ -322,10 +375,10 @@ def test_a_terminal_is_not_steered_by_what_others_wrote():
     from sealane.cli.status_tables import drawn
 
     console = Console(width=100, color_system=None, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    went = traffic(trouble=True)
     evil = (Key("a\x1b[2Jb", "MASTER", Policy(frozenset({"[red]read[/]"}))),)
-    with console.file, shown(keys=evil, went=went) as served:
-        console.print(drawn(json.loads(served.get("/statistics")[1]), stale="\x1b[31mgone"))
+    document = Scene(much_wrong().state, traffic(), evil).document()
+    with console.file:
+        console.print(drawn(document, stale="\x1b[31mgone"))
         text = console.export_text()
     assert "\x1b" not in text
     assert "a?[2Jb" in text

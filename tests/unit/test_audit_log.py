@@ -36,7 +36,7 @@ def audit(tmp_path, clock):
 def lines(path):
     text = path.read_text()
     assert not text or text.endswith("\n")
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
 
 
 def test_a_line_is_json_with_its_time_and_its_fields(audit, clock):
@@ -184,6 +184,29 @@ def test_another_gateway_s_line_under_way_is_not_cut(audit, tmp_path, clock):
     assert [line["a"] for line in lines(audit.path)] == [1, 2, 3]
 
 
+def test_nor_is_it_once_a_third_one_ended(audit, clock):
+    audit.note(a=1)
+    second, third = (Audit(audit.path.parent, clock) for _ in range(2))
+    second.note(a=2)
+    audit.close()
+    with audit.path.open("ab") as under_way:
+        under_way.write(b'{"a":')
+        under_way.flush()
+        third._current()
+        third.close()
+        under_way.write(b"3}\n")
+    second.close()
+    assert [line["a"] for line in lines(audit.path)] == [1, 2, 3]
+
+
+def test_a_file_that_another_took_the_place_of_is_let_go(audit):
+    audit.note(a=1)
+    audit.path.rename(audit.path.with_suffix(".old"))
+    audit.path.write_text('{"a":"new"}\n')
+    audit.note(a=2)
+    assert [line["a"] for line in lines(audit.path)] == ["new", 2]
+
+
 def test_a_file_that_was_moved_away_or_removed_is_made_anew(audit):
     audit.note(a=1)
     audit.path.rename(audit.path.with_suffix(".old"))
@@ -247,6 +270,24 @@ def test_a_rotation_that_another_process_does_is_left_to_it(tmp_path, clock, mon
     audit.note(a="y" * 60)
     audit.close()
     assert len(lines(audit.path)) == 2
+
+
+def test_a_rotation_that_another_process_was_faster_with_is_not_done_again(tmp_path, clock, monkeypatch):
+    audit = Audit(tmp_path, clock, size_max=200)
+    audit.note(a="x" * 100)
+    try_lock = audit_module.DISK.try_lock
+
+    def faster(fd):
+        if audit.path.exists() and audit.path.stat().st_size > 100:
+            audit.path.rename(tmp_path / "audit.000001.jsonl")
+            audit.path.write_text('{"a":"theirs"}\n')
+        return try_lock(fd)
+
+    monkeypatch.setattr(audit_module.DISK, "try_lock", faster)
+    audit.note(a="y" * 100)
+    audit.close()
+    assert sorted(path.name for path in tmp_path.glob("audit*.jsonl")) == ["audit.000001.jsonl", "audit.jsonl"]
+    assert [line["a"][0] for line in lines(audit.path)] == ["t", "y"]
 
 
 def test_a_line_is_cheap(audit):

@@ -105,6 +105,35 @@ def test_an_order_that_was_refused_is_nobody_s(ledger):
     assert ledger.own_among("one", {"OTX-9": row(userref=7)}) == []
 
 
+def test_of_orders_under_one_userref_the_first_is_answered_first(ledger):
+    for volume in ("1", "2", "3"):
+        asked(ledger, "one", "7", "userref", order=ORDER | {"volume": volume})
+    ledger.placed("one", "7", "userref", "OTX-1")
+    ledger.not_placed("one", "7", "userref")
+    ledger.placed("one", "7", "userref", "OTX-3")
+    assert [ledger.order("one", txid=txid)["volume"] for txid in ("OTX-1", "OTX-3")] == ["1", "3"]
+
+
+def test_of_orders_under_one_userref_a_number_says_which_is_meant(ledger):
+    first, second, third = (
+        ledger.asked("one", "7", "userref", ORDER | {"volume": volume}, NOW) for volume in ("1", "2", "3")
+    )
+    ledger.placed("one", "7", "userref", "OTX-3", number=third)
+    ledger.not_placed("one", "7", "userref", number=second)
+    ledger.not_placed("two", "7", "userref", number=first)
+    ledger.placed("one", "8", "userref", "OTX-9", number=first)
+    ledger.placed("one", "7", "userref", "OTX-1", number=first)
+    assert [ledger.order("one", txid=txid)["volume"] for txid in ("OTX-1", "OTX-3")] == ["1", "3"]
+    assert ledger.own_among("one", {"OTX-2": row(userref=7, vol="2")}) == []
+
+
+def test_names_without_an_account_are_each_key_s_own(ledger):
+    asked(ledger, "one", "x", account="")
+    asked(ledger, "two", "x", account="")
+    assert ledger.is_own("one", cl_ord_id="x")
+    assert ledger.is_own("two", cl_ord_id="x")
+
+
 def test_an_order_is_told_as_it_was_asked_for_or_last_changed(ledger):
     asked(ledger, "one", "x", txid="OTX-1")
     assert ledger.order("one", txid="OTX-1") == ledger.order("one", cl_ord_id="x") == ORDER

@@ -241,7 +241,8 @@ def _deadline_ns(given: object) -> int:
         return 0
     try:
         at = datetime.fromisoformat(str(given).strip())
-    except ValueError:
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # no time, or one before the year 1
         raise SettingsError(f"deadline is {str(given)[:40]!r}: give a time such as 2026-11-21T10:00:00.000Z") from None
-    moment = Decimal(str((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()))
+    moment = Decimal(str(at.timestamp()))
     return int(moment * NS_PER_S)

@@ -77,7 +77,7 @@ def draft(who: Credentials, method: str, params: Mapping[str, object]) -> Draft:
         fields["otp"] = who.otp.reveal().decode()
     if method in _JSON_ONLY or any(_nested(value) for value in fields.values()):
         text = json.dumps(_exact(fields), separators=(",", ":")).encode()
-        return Draft(who, path, b"," + text[1:], as_json=True)
+        return Draft(who, path, b"," + text[1:] if fields else b"}", as_json=True)
     form = _form(fields)
     return Draft(who, path, b"&" + form if form else b"", as_json=False)
 

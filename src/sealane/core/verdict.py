@@ -134,7 +134,7 @@ def _doubt(detail: str) -> Verdict:
 def _envelope(body: bytes) -> tuple[list[str], object] | None:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     entries = document.get("error") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):

@@ -71,7 +71,7 @@ class Answer:
 
 def refusal(error: str, outcome: str = "denied", *, detail: str = "", status: int = 200) -> Answer:
     """The gateway's own no. ``detail`` is for the log of decisions, and for the header ``X-Sealane-Why``."""
-    headers = {"x-sealane-why": detail} if detail else {}
+    headers = {"x-sealane-why": _on_one_line(detail)} if detail else {}
     return Answer(_encode({"error": [error]}).encode(), outcome, (error,), status, headers)
 
 
@@ -100,8 +100,8 @@ def of_error(error: SealaneError) -> Answer:
         return Answer(_encode({"error": list(error.errors)}).encode(), "refused", error.errors)
     for kind, text, outcome in _ERRORS:
         if isinstance(error, kind):
-            return refusal(text, outcome, detail=_told(error))
-    return refusal(UNAVAILABLE, "unavailable", detail=_told(error))
+            return refusal(text, outcome, detail=str(error))
+    return refusal(UNAVAILABLE, "unavailable", detail=str(error))
 
 
 _ERRORS: tuple[tuple[type[SealaneError], str, str], ...] = (
@@ -116,10 +116,10 @@ _ERRORS: tuple[tuple[type[SealaneError], str, str], ...] = (
 TOLD_MAX = 200
 
 
-def _told(error: SealaneError) -> str:
-    """An error on one line of printable ASCII, as a header can carry it."""
-    line = " ".join(str(error).split()).encode("ascii", "replace").decode()
-    return line[:TOLD_MAX]
+def _on_one_line(text: str) -> str:
+    """A text as a header can carry it: printable ASCII, on one line."""
+    line = " ".join(text.split()).encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in line)[:TOLD_MAX]
 
 
 def of_order(forwarded: Forwarded, method: str) -> Answer:
@@ -156,8 +156,8 @@ def _part(end: End) -> dict[str, object]:
 
 def _not_done(end: End, ends: tuple[End, ...]) -> Answer:
     text = _why(end)
-    told = " ".join(end.reason.split()) if isinstance(end, (NotPlaced, NotAmended)) else ""
-    headers = {**_ended(ends), "x-sealane-why": told.encode("ascii", "replace").decode()[:TOLD_MAX]}
+    told = end.reason if isinstance(end, (NotPlaced, NotAmended)) else ""
+    headers = {**_ended(ends), "x-sealane-why": _on_one_line(told)}
     errors = tuple(text.split(", "))
     outcome = "refused" if isinstance(end, (NotPlaced, NotAmended)) and end.kraken_error else "unavailable"
     return Answer(_encode({"error": list(errors)}).encode(), outcome, errors, headers=headers)

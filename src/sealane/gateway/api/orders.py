@@ -83,7 +83,7 @@ class OrderDesk:
 
     def _note(self, held: Held, order: Prepared, now_s: float) -> None:
         """Before it is sent: whatever happens to this process, the key's orders are known for its own."""
-        rows = order.params.get("orders")
+        rows = order.params.get("orders") if order.method == "AddOrderBatch" else None
         parts = rows if isinstance(rows, list) else [order.params]
         for name, part in zip(order.order_ids, parts, strict=True):
             fields = {"pair": order.params.get("pair"), **part}

@@ -43,6 +43,8 @@ BODY_BYTES_MAX = 65_536
 """Fifteen orders in one batch have a fifth of that."""
 QUERY_BYTES_MAX = 4_096
 FIELDS_MAX = 200
+DEPTH_MAX = 8
+"""Of JSON in JSON; an order's closing order in a batch is the fourth."""
 REPEAT_KEY_MAX = 255
 NONCE_DIGITS_MAX = 19
 _OWN_FIELDS = ("nonce", "otp")
@@ -198,7 +200,20 @@ def _json(body: bytes) -> dict[str, object]:
         raise Unreadable(INVALID_ARGUMENTS, "the body is no JSON") from None
     if not isinstance(document, dict):
         raise Unreadable(INVALID_ARGUMENTS, "the body is no JSON object")
+    if not _is_plain(document, DEPTH_MAX):
+        raise Unreadable(INVALID_ARGUMENTS, f"the body is deeper than {DEPTH_MAX}, or holds half a character")
     return document
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether it is no deeper than that, and all its texts can be written: JSON can name halves of a character."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, dict):
+        return depth > 0 and all(_is_plain(name, 1) and _is_plain(part, depth - 1) for name, part in value.items())
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(part, depth - 1) for part in value)
+    return True
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

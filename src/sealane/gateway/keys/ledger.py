@@ -42,6 +42,9 @@ CREATE INDEX IF NOT EXISTS orders_by_time ON orders (asked_s);
 CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WITHOUT ROWID;
 """
 _MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no key's own, and left alone"
+_INSERT = "INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)"
+_NAMED = "kind = ? AND name = ? AND key = ?"
+_MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
 _BY_TXID = "SELECT fields FROM orders WHERE txid = ? AND key = ? ORDER BY id DESC LIMIT 1"
 _BY_NAME = "SELECT fields FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? ORDER BY id DESC LIMIT 1"
 
@@ -59,34 +62,30 @@ class Ledger:
             path.touch(FILE_MODE)
             self._db = _opened(path)
 
-    def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> None:
+    def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> int:
         """An order is about to be sent. ``order`` has Kraken's names: pair, type, ordertype, volume, price …
 
-        ``account`` tells one account's names from another's.
+        ``account`` tells one account's names from another's. Returns the note's number: of orders that share a
+        ``userref``, ``placed`` and ``not_placed`` know by it which one is meant.
         """
         row = (account, key, by, _plain(by, name), json.dumps(dict(order), default=str), at_s)
-        self._run("INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)", row)
+        return self._change(_INSERT, row).lastrowid or 0
 
-    def placed(self, key: str, name: str, by: By, txid: str) -> None:
+    def placed(self, key: str, name: str, by: By, txid: str, *, number: int | None = None) -> None:
         """Kraken's id of the order that was asked for under this name; of several, the first without one."""
-        self._run(
-            "UPDATE orders SET txid = ? WHERE id = (SELECT min(id) FROM orders "
-            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL) "
-            "AND NOT EXISTS (SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
-            (txid, by, _plain(by, name), key, txid, key),
+        self._change(
+            f"UPDATE orders SET txid = ? WHERE {_MEANT} AND NOT EXISTS "  # noqa: S608 - the statement is a constant
+            "(SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
+            (txid, by, _plain(by, name), key, number, txid, key),
         )
 
-    def not_placed(self, key: str, name: str, by: By) -> None:
-        """The order that was asked for under this name was refused, and never will be; of several, the last."""
-        self._run(
-            "DELETE FROM orders WHERE id = (SELECT max(id) FROM orders "
-            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL)",
-            (by, _plain(by, name), key),
-        )
+    def not_placed(self, key: str, name: str, by: By, *, number: int | None = None) -> None:
+        """The order that was asked for under this name never will be; of several, the first without a txid."""
+        self._change(f"DELETE FROM orders WHERE {_MEANT}", (by, _plain(by, name), key, number))  # noqa: S608 - as above
 
     def changed(self, key: str, txid: str, order: Mapping[str, Any], *, new_txid: str | None = None) -> None:
         """An order is now as told here, after an AmendOrder; after an EditOrder under another txid."""
-        self._run(
+        self._change(
             "UPDATE orders SET fields = ?, txid = ? WHERE txid = ? AND key = ?",
             (json.dumps(dict(order), default=str), new_txid or txid, txid, key),
         )
@@ -180,9 +179,9 @@ class Ledger:
     def arm(self, key: str, at_s: float | None) -> None:
         """Set the key's dead-man switch to a time (Unix, seconds), or put it off with None."""
         if at_s is None:
-            self._run("DELETE FROM timers WHERE key = ?", (key,))
+            self._change("DELETE FROM timers WHERE key = ?", (key,))
         else:
-            self._run("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
+            self._change("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
 
     def due(self, now_s: float) -> list[str]:
         """The keys whose switch is due, the longest due first. They stay so until they are armed anew or put off."""
@@ -194,7 +193,7 @@ class Ledger:
 
     def forget_before(self, at_s: float) -> int:
         """Forget orders that were asked for before; returns how many. One that is still open is then nobody's."""
-        return len(self._run("DELETE FROM orders WHERE asked_s < ? RETURNING id", (at_s,)))
+        return self._change("DELETE FROM orders WHERE asked_s < ?", (at_s,)).rowcount
 
     def close(self) -> None:
         """Close the file."""
@@ -203,6 +202,10 @@ class Ledger:
     def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._told():
             return self._db.execute(statement, values).fetchall()
+
+    def _change(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        with self._told():
+            return self._db.execute(statement, values)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

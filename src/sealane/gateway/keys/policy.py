@@ -2,7 +2,7 @@
 
 1. What is not allowed is denied, also a method that nobody knows, and a parameter that cannot be read.
 2. ``refusal`` needs nothing but the call. Where ``priced`` says so, ``size_refusal`` is asked as well, with a price.
-3. A refusal is a sentence for the bot's owner. It repeats what the bot sent, shortened, and no secret.
+3. A refusal is a sentence for the bot's owner, in ASCII. It repeats what the bot sent, shortened, and no secret.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def refusal(policy: Policy, method: str, params: Mapping[str, Any], canonical: C
     """
     if not _allows(policy, method, params):
         kind = method_class(method, params)
-        return f"this key is not allowed {f'{kind}: {method}' if kind else f'{method[:40]}, which is not known here'}"
+        return f"this key is not allowed {f'{kind}: {method}' if kind else f'{method[:40]!a}, which is not known here'}"
     if method not in _TRADES:
         return None
     strays = sorted(_ELSEWHERE[method] & params.keys())
@@ -205,7 +205,7 @@ def _named_pair_refusal(policy: Policy, method: str, named: object, canonical: C
     try:
         return pair_refusal(policy, canonical(str(named)))
     except KeyError:
-        return f"pair {str(named)[:40]!r} is not known"
+        return f"pair {str(named)[:40]!a} is not known"
 
 
 def pair_refusal(policy: Policy, pair: Pair) -> str | None:

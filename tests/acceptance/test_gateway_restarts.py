@@ -1,0 +1,277 @@
+"""A gateway killed and restarted under bots that are killed as well: no nonce is refused, no order placed twice.
+
+Many virtual keys of several accounts, in four kinds of clients; the exchange loses answers now and then. Kills of bots
+and of the gateway (SIGKILL and SIGTERM in turns) follow each other all the while. Judged by the exchange's own journal
+and book beside what the bots asked for and were told.
+
+The seed is printed; ``SEALANE_SEED`` repeats a run, ``SEALANE_SOAK=1`` makes it 100 keys of 10 accounts for 3 minutes,
+and compares the gateway's memory at its ends of life in the last third of that time with the middle.
+"""
+
+import faulthandler
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from crew import Crew, Gone, Worker
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # bench is no part of the installed package
+
+from bench.order_exchange import Exchange, environment, exchange
+from bench.serve import resident_bytes
+from gateway_bots import CLIENTS, volume_of
+
+from sealane.gateway.keys import GATEWAY_FOLDER
+from sealane.gateway.keys.key_file import KeyFile
+from sealane.gateway.keys.policy import Policy
+
+pytestmark = pytest.mark.kill
+
+SOAK = os.environ.get("SEALANE_SOAK") == "1"
+ACCOUNTS, KEYS, PROCESSES_A_KIND = (10, 100, 2) if SOAK else (3, 20, 1)
+LIFE_S, ORDERS_BETWEEN = (180.0, 150) if SOAK else (0.0, 20)
+CYCLES_MIN = 2
+START_LIMIT_S, STOP_LIMIT_S, PROGRESS_LIMIT_S, END_LIMIT_S = 30.0, 15.0, 60.0, 120.0
+LONG_LIMIT_S = 900.0
+ORDERS_OF_A_KEY = 10_000
+"""Keys of one account number their orders apart from each other: it is by their numbers that the book knows them."""
+GROWTH_MAX = 1.2
+FAULTS = (
+    {"kind": "drop_before", "methods": ["AddOrder", "CancelOrder"], "probability": 0.02},
+    {"kind": "drop_after", "methods": ["AddOrder", "CancelOrder"], "probability": 0.03},
+    {"kind": "http_after", "status": 502, "methods": ["AddOrder"], "probability": 0.02},
+    {"kind": "html", "applied": True, "methods": ["Balance"], "probability": 0.02},
+)
+
+
+class Gateway:
+    """``sealane serve`` on one port, life after life; ``memory`` has each life's size at its end."""
+
+    def __init__(self, environ: dict[str, str], log: Path) -> None:
+        self._environ, self._log, self._process = os.environ | environ, log, None
+        self.port, self.url, self.memory = 0, "", list[tuple[float, int]]()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "sealane.cli", "serve", "--port", str(self.port), "--json"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self._environ)
+        guard = threading.Timer(START_LIMIT_S, self._process.kill)
+        guard.start()
+        line = self._process.stdout.readline()
+        guard.cancel()
+        assert line, self._log.read_text()[-2_000:]
+        self.url = json.loads(line)["url"]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def stop(self, number: int) -> None:
+        """By a signal; its end is awaited."""
+        self.memory.append((time.monotonic(), resident_bytes(self._process.pid)))
+        self._process.send_signal(number)
+        self._process.wait(STOP_LIMIT_S)
+        self._process.stdout.close()
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._process is not None:
+            self._process.stdout.close()
+
+
+class Bots:
+    """The processes of bots, and what they said."""
+
+    def __init__(self, crew: Crew, url: str, keys: list[dict[str, str]], seed: int) -> None:
+        self._crew, self._url, self._seed, self._heard = crew, url, seed, threading.Condition()
+        self._workers: list[tuple[str, list[dict[str, str]], Worker, threading.Thread]] = []
+        self.asked: dict[tuple[str, int], str | None] = {}
+        self.counts: Counter[str] = Counter()
+        self.odd: list[str] = []
+        kinds = [kind for kind in CLIENTS for _ in range(PROCESSES_A_KIND)]
+        for place, kind in enumerate(kinds):
+            self._start(kind, keys[place :: len(kinds)])
+
+    def _start(self, kind: str, keys: list[dict[str, str]]) -> None:
+        bots = [one | {"url": self._url} | self._unfinished(one["name"]) for one in keys]
+        worker = self._crew.start("bots", kind=kind, bots=bots, seed=self._seed)
+        thread = threading.Thread(target=self._listen, args=(worker,))
+        thread.start()
+        self._workers.append((kind, keys, worker, thread))
+
+    def _unfinished(self, name: str) -> dict[str, Any]:
+        """Where the bot of a key goes on."""
+        numbers = [number for bot, number in self.asked if bot == name]
+        left = [number for number in numbers if self.asked[name, number] is None]
+        assert len(left) <= 1
+        first = int(name[1:]) // ACCOUNTS * ORDERS_OF_A_KEY
+        return {"number": max(numbers, default=first - 1) + 1, "left": left[0] if left else None}
+
+    def _listen(self, worker: Worker) -> None:
+        try:
+            while True:
+                self._hear(worker.hear(END_LIMIT_S))
+        except (Gone, OSError):
+            pass
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        with self._heard:
+            if "asked" in message:
+                name, number = message["asked"]
+                self.asked.setdefault((name, number), None)
+            elif "told" in message:
+                name, number, txid = message["told"]
+                self.asked[name, number] = txid
+                self.counts["placed" if txid else f"refused {message['errors']}"] += 1
+            elif "odd" in message:
+                self.odd.append(message["odd"])
+            else:
+                self.counts[message.get("unheard", "ended")] += 1
+            self._heard.notify_all()
+
+    @property
+    def told(self) -> int:
+        return sum(txid is not None for txid in self.asked.values())
+
+    def go_on(self, orders: int) -> None:
+        """Wait until so many more orders came to their end: they do, whatever was killed."""
+        until = self.told + orders
+        with self._heard:
+            assert self._heard.wait_for(lambda: self.told >= until, PROGRESS_LIMIT_S), (self.told, until, self.counts)
+
+    def kill_one(self, rng: random.Random) -> None:
+        """SIGKILL one process and put another in its place, which goes on where it was."""
+        kind, keys, worker, thread = self._workers.pop(rng.randrange(len(self._workers)))
+        os.kill(worker.pid, signal.SIGKILL)
+        thread.join(END_LIMIT_S)
+        worker.close()
+        self._start(kind, keys)
+
+    def end(self) -> None:
+        """Let each bot bring its order to an end."""
+        for _, _, worker, _ in self._workers:
+            worker.ask("end")
+        for _, _, worker, thread in self._workers:
+            thread.join(END_LIMIT_S)
+            worker.close()
+
+
+def virtual_keys(folder: Path, accounts: list[str]) -> list[dict[str, str]]:
+    """Made before the gateway starts; the accounts have the same number of keys each, or one more."""
+    file, made = KeyFile(folder / GATEWAY_FOLDER), []
+    for number in range(KEYS):
+        name = f"b{number}"
+        key, secret = file.create(name, accounts[number % ACCOUNTS], Policy(), time.time())
+        made.append({"name": name, "key": key.current.key, "secret": secret})
+    return made
+
+
+@contextmanager
+def served(kraken: Exchange, folder: Path) -> Iterator[Gateway]:
+    variables = environment(kraken.accounts, folder) | {"SEALANE_VISIBILITY_LAG_S": "1"}
+    gateway = Gateway(variables, folder.parent / "gateway.log")
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.close()
+
+
+@pytest.fixture(autouse=True)
+def longer_limit() -> Iterator[None]:
+    """A long run is no hang: the limit of single tests is put off."""
+    if SOAK:
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.dump_traceback_later(LONG_LIMIT_S, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def test_no_nonce_is_refused_and_no_order_doubled(tmp_path: Path) -> None:
+    seed = int(os.environ.get("SEALANE_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"SEALANE_SEED={seed}")
+    folder = tmp_path / "data"
+    with exchange(ACCOUNTS, seed) as kraken, Crew({}, "gateway_bots.py") as crew:
+        for fault in FAULTS:
+            kraken.control("POST", "/sim/faults", fault)
+        folder.mkdir()
+        keys = virtual_keys(folder, [access.name for access in kraken.accounts])
+        with served(kraken, folder) as gateway:
+            bots = Bots(crew, gateway.url, keys, seed)
+            begun_s = time.monotonic()
+            restarts = disturb(bots, gateway, random.Random(seed), begun_s)
+            bots.end()
+            judge_orders(kraken, bots)
+            judge_journal(kraken.control("GET", "/sim/journal?limit=100000"))
+            print(f"{restarts} restarts in {time.monotonic() - begun_s:.0f} s; {len(bots.asked)} orders: {bots.counts}")
+            assert not bots.odd, bots.odd[:5]
+            if SOAK:
+                judge_memory(gateway.memory, begun_s)
+
+
+def disturb(bots: Bots, gateway: Gateway, rng: random.Random, begun_s: float) -> int:
+    """Kill bots and the gateway until the time is over; returns how often the gateway was restarted."""
+    cycles = 0
+    while cycles < CYCLES_MIN or time.monotonic() < begun_s + LIFE_S:
+        bots.go_on(ORDERS_BETWEEN)
+        bots.kill_one(rng)
+        bots.go_on(rng.randrange(ORDERS_BETWEEN))
+        gateway.stop((signal.SIGKILL, signal.SIGTERM)[cycles % 2])
+        gateway.start()
+        cycles += 1
+    bots.go_on(ORDERS_BETWEEN)
+    return cycles
+
+
+def judge_orders(kraken: Exchange, bots: Bots) -> None:
+    """Every order that was asked for has one end, and the book has the same."""
+    places = {access.name: number for number, access in enumerate(kraken.accounts)}
+    book: dict[tuple[int, str], list[str]] = {}
+    for name, account in kraken.control("GET", "/sim/state")["accounts"].items():
+        for txid, row in account["orders"].items():
+            book.setdefault((places[name], row["vol"]), []).append(txid)
+    wrong = []
+    for (name, number), txid in bots.asked.items():
+        found = book.pop((int(name[1:]) % ACCOUNTS, volume_of(number)), [])
+        if txid is None or found != ([txid] if txid else []):
+            wrong.append(f"{name} order {number}: told {txid!r}, the book has {found}")
+    assert not wrong, wrong[:10]
+    assert not book, f"nobody asked for {list(book.items())[:10]}"
+
+
+def judge_journal(journal: dict[str, Any]) -> None:
+    """No nonce was refused but that of the identical bytes sent again, whose first copy had arrived."""
+    taken, again, refused = set(), 0, []
+    for entry in journal["entries"]:
+        place = entry["account"], entry["method"], entry["nonce"]
+        if entry["outcome"] == "accepted":
+            taken.add(place)
+        elif entry["error"] == "EAPI:Invalid nonce" and place in taken:
+            again += 1
+        elif entry["outcome"] == "refused":
+            refused.append(entry)
+    summary = journal["summary"]
+    print(f"{summary['requests']} requests, {again} of them identical ones sent again after a lost answer")
+    assert len(journal["entries"]) == summary["requests"], "the journal does not have all of them"
+    assert summary["nonces_rose"]
+    assert not refused, refused[:5]
+
+
+def judge_memory(memory: list[tuple[float, int]], begun_s: float) -> None:
+    """Each life's size at its end: what grew from life to life would be the files', or what is made of them."""
+    sizes = [size / 2**20 for _, size in memory]
+    third = len(sizes) // 3
+    middle, last = median(sizes[third : 2 * third]), median(sizes[-third:])
+    print(f"memory of the gateway, MiB: first {sizes[0]:.0f}, middle {middle:.0f}, last {last:.0f}")
+    assert last <= middle * GROWTH_MAX
