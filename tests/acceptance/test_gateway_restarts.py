@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # bench is no part of the in
 
 from bench.order_exchange import Exchange, environment, exchange
 from bench.serve import resident_bytes
-from gateway_bots import CLIENTS, volume_of
 
 from sealane.gateway.keys import GATEWAY_FOLDER
 from sealane.gateway.keys.key_file import KeyFile
@@ -41,6 +40,7 @@ pytestmark = pytest.mark.kill
 
 SOAK = os.environ.get("SEALANE_SOAK") == "1"
 ACCOUNTS, KEYS, PROCESSES_A_KIND = (10, 100, 2) if SOAK else (3, 20, 1)
+KINDS = ("ccxt", "krakenex", "python-kraken-sdk", "urllib")
 LIFE_S, ORDERS_BETWEEN = (180.0, 150) if SOAK else (0.0, 20)
 CYCLES_MIN = 2
 START_LIMIT_S, STOP_LIMIT_S, PROGRESS_LIMIT_S, END_LIMIT_S = 30.0, 15.0, 60.0, 120.0
@@ -97,9 +97,10 @@ class Bots:
         self._crew, self._url, self._seed, self._heard = crew, url, seed, threading.Condition()
         self._workers: list[tuple[str, list[dict[str, str]], Worker, threading.Thread]] = []
         self.asked: dict[tuple[str, int], str | None] = {}
+        self.volumes: dict[tuple[str, int], str] = {}
         self.counts: Counter[str] = Counter()
         self.odd: list[str] = []
-        kinds = [kind for kind in CLIENTS for _ in range(PROCESSES_A_KIND)]
+        kinds = [kind for kind in KINDS for _ in range(PROCESSES_A_KIND)]
         for place, kind in enumerate(kinds):
             self._start(kind, keys[place :: len(kinds)])
 
@@ -128,8 +129,9 @@ class Bots:
     def _hear(self, message: dict[str, Any]) -> None:
         with self._heard:
             if "asked" in message:
-                name, number = message["asked"]
+                name, number, volume = message["asked"]
                 self.asked.setdefault((name, number), None)
+                self.volumes[name, number] = volume
             elif "told" in message:
                 name, number, txid = message["told"]
                 self.asked[name, number] = txid
@@ -243,7 +245,7 @@ def judge_orders(kraken: Exchange, bots: Bots) -> None:
             book.setdefault((places[name], row["vol"]), []).append(txid)
     wrong = []
     for (name, number), txid in bots.asked.items():
-        found = book.pop((int(name[1:]) % ACCOUNTS, volume_of(number)), [])
+        found = book.pop((int(name[1:]) % ACCOUNTS, bots.volumes[name, number]), [])
         if txid is None or found != ([txid] if txid else []):
             wrong.append(f"{name} order {number}: told {txid!r}, the book has {found}")
     assert not wrong, wrong[:10]
