@@ -212,7 +212,8 @@ def _handed_over(folder: Path) -> list[Figure]:
     engine = TableEngine(lambda: time.time_ns() // NS_PER_MS)
     lanes = [_lane(engine, folder / name) for name in "ab"]
     for lane in lanes:
-        lane.take_lease()
+        lane.wait_enter()
+        lane.leave()
         lane.let_go()
     began = time.monotonic()
     last = _raised(_used_once(lanes[number % 2]) for number in range(WHOLE_HAND_OVERS))

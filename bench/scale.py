@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bench.report import Figure, Result
-from sealane.store.keeper import TENDS_A_LEASE
+from sealane.store.hosted import TENDS_A_LEASE
 from sealane.store.redis.engine import RedisEngine
 
 TITLE = "leases of 100,000 keys: engine steps a second in virtual time, their cost on a real Valkey"

@@ -1,6 +1,7 @@
-"""Documents for looking at the dashboard: one where all is well, one where much is wrong, one before anything was seen.
+"""Scenes for looking at the dashboard: one where all is well, one where much is wrong, one before anything was seen.
 
-They are made of sightings by ``statistics`` itself, so that none can show what the service would not.
+A scene is a state, what went through, and virtual keys; its document is made of them by ``statistics`` itself, so that
+none can show what the service would not.
 """
 
 import math
@@ -39,6 +40,16 @@ class Key:
     expires_s: float | None = None
     paused: bool = False
     revoked_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    state: State
+    traffic: Traffic
+    keys: tuple = ()
+
+    def document(self, **options):
+        return statistics(self.state, self.traffic.seen(), self.keys, **{"show_amounts": True, **options})
 
 
 def ago(seconds):
@@ -118,12 +129,12 @@ def traffic(trouble=False):
     return found
 
 
-def well(**options):
+def all_well():
     keys = (Key("grid-bot", "MASTER"), Key("reader", "anna", Policy(frozenset({"read"})), NOW_S + 40 * 86_400))
-    return _document(state(sighting(("MASTER", "anna"))), traffic(), keys, options)
+    return Scene(state(sighting(("MASTER", "anna"))), traffic(), keys)
 
 
-def in_trouble(**options):
+def much_wrong():
     """Every kind of trouble there is to show, at once."""
     members = ("MASTER", "anna", "bert_with_a_rather_long_name", HOSTILE)
     keys = {
@@ -160,21 +171,29 @@ def in_trouble(**options):
         Key("old-one", "anna", expires_s=NOW_S - 10),
         Key(HOSTILE, HOSTILE, Policy(frozenset({HOSTILE})), revoked_s=NOW_S - 9_000),
     )
-    return _document(state(seen, counted), traffic(trouble=True), virtual, options)
+    return Scene(state(seen, counted), traffic(trouble=True), virtual)
 
 
 def of_many(accounts=50, keys=100):
     """A large house."""
     names = ("MASTER", *(f"user_{number:02}" for number in range(1, accounts)))
     virtual = tuple(Key(f"bot-{number}", names[number % accounts]) for number in range(keys))
-    return _document(state(sighting(names)), traffic(), virtual, {})
+    return Scene(state(sighting(names)), traffic(), virtual).document()
+
+
+def before_a_look():
+    """Before the first look."""
+    seen = sighting(("MASTER",), rounds=(), store=None, lanes=(), keys={}, accounts={}, simulation="no key is set")
+    return Scene(state(seen, Tally({}, {}, {})), Traffic(FakeClock()))
+
+
+def well(**options):
+    return all_well().document(**options)
+
+
+def in_trouble(**options):
+    return much_wrong().document(**options)
 
 
 def unseen(**options):
-    """Before the first look."""
-    seen = sighting(("MASTER",), rounds=(), store=None, lanes=(), keys={}, accounts={}, simulation="no key is set")
-    return _document(state(seen, Tally({}, {}, {})), Traffic(FakeClock()), (), options)
-
-
-def _document(made, went, keys, options):
-    return statistics(made, went.seen(), keys, **{"show_amounts": True, **options})
+    return before_a_look().document(**options)

@@ -111,7 +111,10 @@ class GlobalKrakenNonceManager:
         )
 
     def get_nonce(self) -> int:
-        """The next nonce in nanoseconds, stored before it is returned; raises NotDurable where it cannot be."""
+        """The next nonce in nanoseconds, stored before it is returned; raises NotDurable where it cannot be.
+
+        Where an engine leases the lane to another host it waits, for a minute at most, and raises LaneBusy then.
+        """
         return self._lane.draw()
 
     def get_api_call_lock(self) -> ApiCallLock:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 
 from websockets.sync.client import connect
@@ -77,7 +78,9 @@ class Page:
         self.command("Emulation.setEmulatedMedia", features=[scheme, still])
         self.command("Emulation.setScriptExecutionDisabled", value=not script)
         self.command("Page.navigate", url=url)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        pause = threading.Event()
+        while self.run("document.readyState") != "complete":
+            pause.wait(0.02)
 
     def run(self, code):
         """What a piece of script comes to."""

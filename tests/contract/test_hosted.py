@@ -38,7 +38,8 @@ class TestHostedStore(StoreContract):
     def open_lane(self, place: Path, name: str = LANE, unit_ns: int = 1) -> HostedLane:
         """With its lease: the first turn on a host has to wait for that."""
         lane = super().open_lane(place, name, unit_ns)
-        if self.engine(place).show(name) is None:
+        if self.engine(place).show(name).record is None:
             self.engine(place).has_known(name)
-        lane.take_lease()
+        lane.wait_enter()
+        lane.leave()
         return lane

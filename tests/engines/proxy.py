@@ -21,14 +21,17 @@ class Proxy:
         trouble: from the direction (``ASKED``, ``ANSWERED``) and a piece's bytes to PASS, to CUT (both sides are reset
             before it passes), HALVE (its first half passes, then both are reset), or SWALLOW (it never passes, nor does
             anything after it on that connection: the line is silent, and open).
+        delay_s: for how long each piece is held back, in either direction: half a round trip.
         connected: how many connections were made.
     """
 
     def __init__(self, port):
         self.trouble = lambda direction, piece: PASS
+        self.delay_s = 0.0
         self.connected = 0
         self._target = ("127.0.0.1", port)
         self._open, self._threads, self._ended = set(), [], False
+        self._held = threading.Event()
         self._mutex = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -52,6 +55,7 @@ class Proxy:
 
     def close(self):
         self._ended = True
+        self._held.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -108,6 +112,7 @@ class Proxy:
                     piece = key.fileobj.recv(PIECE_BYTES)
                     if not piece:
                         return
+                    self._held.wait(self.delay_s)
                     action = self.trouble(direction, piece)
                     silent = silent or action == SWALLOW
                     if silent:

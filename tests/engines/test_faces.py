@@ -1,6 +1,7 @@
 """Hosts on a real server as people see them: the command line, the service's health, and a move between stores."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -12,16 +13,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from proxy import ANSWERED, ASKED, PASS, Proxy
 from redis_server import serving
 
 from sealane import Kraken
 from sealane.broker import AccountType, KrakenBroker
 from sealane.cli.app import app
 from sealane.client.settings import Settings
+from sealane.gateway import health
 from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
 from sealane.gateway.server import answer, listen, url_of
 from sealane.gateway.service import Service
+from sealane.gateway.watch_settings import ENGINE_MISSES_MAX
 from sealane.simulator import Simulator
 from sealane.store import open as stores
 from sealane.store.hosted_store import HostedStore
@@ -175,6 +179,45 @@ class HeldLane:
         self._engine.close()
 
 
+@pytest.mark.parametrize("round_trip_s", [0.1, 0.2])
+def test_show_tells_the_holder_far_from_the_engine(round_trip_s, server, kraken, host, engine, as_json):
+    """A new process makes its connection first, which is several round trips; then it asks once."""
+    with HeldLane(engine) as held, Proxy(server.port) as proxy:
+        proxy.delay_s = round_trip_s / 2
+        host("b", engine.replace(f":{server.port}", f":{proxy.port}"))
+        lease = as_json("nonce", "show")["lease"]
+        assert (lease["holder"], lease["error"]) == (held.name, None)
+
+
+def test_a_lane_is_shown_in_one_round_trip(server, engine):
+    with HeldLane(engine) as held, Proxy(server.port) as proxy:
+        asking = stores._redis(engine.replace(f":{server.port}", f":{proxy.port}"))
+        asking.show(LANE)
+        asked = []
+        proxy.trouble = lambda direction, piece: asked.append(direction) or PASS
+        shown = asking.show(LANE)
+        asking.close()
+        assert asked == [ASKED, ANSWERED]
+        assert (shown.record.host, shown.record.epoch) == (held.name, held.epoch)
+        assert shown.record.since_ms <= shown.now_ms < shown.record.expires_ms
+
+
+def test_a_watcher_far_from_the_engine_warns_once_at_most(server, kraken, host, engine):
+    with Proxy(server.port) as proxy:
+        proxy.delay_s = 0.1
+        host("a", engine.replace(f":{server.port}", f":{proxy.port}"))
+        with contextlib.closing(Fleet(os.environ, broker)) as fleet:
+            pause, misses = threading.Event(), 0
+            for _ in range(LIMIT_S * 10):
+                (lane,) = fleet.lanes()
+                misses = max(misses, lane.lease.misses)
+                if not lane.lease.error:
+                    break
+                pause.wait(0.1)
+            assert not lane.lease.error
+            assert misses < ENGINE_MISSES_MAX
+
+
 def test_show_says_that_the_engine_is_gone(kraken, host, sealane, as_json):
     host("a", f"redis://:{PASSWORD}@127.0.0.1:1/0")
     lease = as_json("nonce", "show")["lease"]
@@ -256,7 +299,8 @@ def test_a_standby_that_never_had_the_lane_is_no_failure(kraken, host, engine, r
         assert document["lanes"][0]["lease"]["standby"]
 
 
-def test_an_engine_that_goes_away_fails_the_health(kraken, host, tmp_path):
+def test_an_engine_that_goes_away_fails_the_health(kraken, host, tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "ENGINE_MISSES_MAX", 1)
     with serving(tmp_path / "valkey", password=PASSWORD) as server:
         host("a", server.url(lease_ms=LEASE_MS))
         with Service(Fleet(os.environ, broker)) as service:

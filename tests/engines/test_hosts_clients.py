@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -131,10 +132,66 @@ def test_bare_draws_of_several_hosts_rise(server, tmp_path):
     with contextlib.closing(
         RedisEngine(url)
     ) as engine:  # who ends lets the lane go: nobody waits for a lease to run out
-        record = engine.show("kraken_global_nonce")
+        record = engine.show("kraken_global_nonce").record
     assert (record.host, record.clean) == ("", True)
 
 
 def _drawn(host):
     host.stdin.write("\n")
     return int(host.stdout.readline())
+
+
+OBEYS = """
+import sys
+from sealane.errors import SealaneError
+from sealane.global_nonce import get_global_kraken_nonce, get_kraken_api_lock
+from sealane.store import hosted
+hosted.DRAW_WAIT_S = float(sys.argv[1])
+verbs = {"draw": get_global_kraken_nonce, "lock": lambda: get_kraken_api_lock().acquire(),
+         "leave": lambda: get_kraken_api_lock().release()}
+for line in sys.stdin:
+    try:
+        print(verbs[line.strip()](), flush=True)
+    except SealaneError as error:
+        print(type(error).__name__, error, flush=True)
+"""
+
+
+def test_a_process_stopped_in_its_turn_loses_the_lane_though_its_sibling_draws(server, tmp_path):
+    url = server.url(lease_ms=LEASE_MS, prefix="stopped")
+    with contextlib.ExitStack() as stack:
+
+        def started(host, wait_s):
+            env = {**os.environ, "SEALANE_STORE": url, "DATA_DIR": str(tmp_path / host)}
+            command, pipe = [sys.executable, "-W", "error", "-c", OBEYS, str(wait_s)], subprocess.PIPE
+            process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+            stack.callback(process.communicate, timeout=20)
+            return process
+
+        stopped, sibling, other = started("a", 30), started("a", 1), started("b", 5)
+        assert (_said(stopped, "lock"), int(_said(sibling, "draw")) > 0) == ("True", True)
+        stopped.send_signal(signal.SIGSTOP)
+        stack.callback(stopped.send_signal, signal.SIGCONT)
+        drawn, busy = [], threading.Thread(target=lambda: drawn.extend(_draws(sibling)))
+        busy.start()
+        assert _said(other, "draw").isdecimal(), "the other host has the lane"
+        busy.join(20)
+        assert drawn[-1].startswith("LaneBusy")
+        assert f"kill -CONT {stopped.pid}" in drawn[-1]
+        stopped.send_signal(signal.SIGCONT)
+        assert _said(stopped, "draw").startswith("Fenced")
+        assert _said(stopped, "leave") == "None"
+        assert int(_said(sibling, "draw")) > max(map(int, drawn[:-1]))
+
+
+def _said(process, verb):
+    process.stdin.write(f"{verb}\n")
+    return process.stdout.readline().strip()
+
+
+def _draws(process):
+    """What it draws, until it is told why it may not."""
+    while True:
+        yield (said := _said(process, "draw"))
+        if not said.isdecimal():
+            return

@@ -3,66 +3,27 @@
 import contextlib
 import subprocess
 import threading
-import uuid
 
 import pytest
-from postgres_server import NOBODY, PASSWORD, PGBOUNCER, Server, free_port, shared, unprivileged
+from postgres_server import (
+    NOBODY,
+    PASSWORD,
+    PGBOUNCER,
+    Server,
+    free_port,
+    pass_ms,
+    unprivileged,
+)
 
 from sealane.core.lease import Grant, Lost, Wait
 from sealane.errors import Unavailable
-from sealane.store.postgres import open_engine
 from sealane.store.postgres.limit import Limit
 from sealane.testing.contract_base import run_threads
 
 LANE, A, B = "kraken_global_nonce", "host-a", "host-b"
-SHORT_MS, LONG_MS = 100, 60_000
 QUIET_MS = 1_500
 """A lease that outlasts a few steps, and may be waited for."""
 LIMIT_S = 10
-
-
-def pass_ms(passed_ms):
-    threading.Event().wait(passed_ms / 1_000)
-
-
-@pytest.fixture
-def server():
-    return shared()
-
-
-@pytest.fixture
-def database(server):
-    """A database of this test's own."""
-    name = f"d{uuid.uuid4().hex[:12]}"
-    server.sql(f"CREATE DATABASE {name}")
-    yield name
-    if server.process.poll() is not None:
-        server.start()
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def opened(server, database):
-    made = []
-
-    def make(**options):
-        made.append(open_engine(server.url(database=database, **{"lease_ms": LONG_MS} | options)))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.close()
-
-
-@pytest.fixture
-def lane(opened):
-    """One that the engine has known for a lease, so that it is to be had at once."""
-    engine = opened(lease_ms=SHORT_MS)
-    assert isinstance(engine.acquire(LANE, "nobody", 0)[0], Wait)
-    engine.withdraw(LANE, "nobody")
-    pass_ms(SHORT_MS)
-    engine.close()
-    return LANE
 
 
 @pytest.mark.kill
@@ -77,7 +38,7 @@ def test_no_step_is_lost_with_the_server_though_its_commits_do_not_wait_by_defau
         server.kill()
     server.start()
     assert [name for name, _ in engine.unsettled_intents()] == ["kept"], "this server would forget what is not durable"
-    record = engine.show(LANE)
+    record = engine.show(LANE).record
     assert (record.host, record.epoch, record.ceiling) == (A, grant.epoch, 1_234)
     assert [waiter.host for waiter in record.waiters] == [B]
     after = opened(lease_ms=QUIET_MS)
@@ -94,9 +55,9 @@ def test_each_verb_is_durable_by_itself(server, opened, lane):
     engine = opened()
     steps = (
         (Grant, lambda: engine.acquire(LANE, A, 900)[0]),
-        (Grant, lambda: engine.renew(LANE, A, engine.show(LANE).epoch, 950, {})),
+        (Grant, lambda: engine.renew(LANE, A, engine.show(LANE).record.epoch, 950, {})),
         (Wait, lambda: engine.acquire(LANE, B, 0)[0]),
-        (str, lambda: engine.release(LANE, A, engine.show(LANE).epoch, 930, {})),
+        (str, lambda: engine.release(LANE, A, engine.show(LANE).record.epoch, 930, {})),
         (Wait, lambda: engine.acquire(LANE, "host-c", 0)[0]),
         (type(None), lambda: engine.withdraw(LANE, "host-c")),
         (type(None), lambda: engine.write_intent("a", (), "{}", settled=True, sync=True)),
@@ -118,15 +79,15 @@ def flushed(server):
 def test_a_restart_is_another_incarnation_and_a_crashed_backend_is_none(server, opened, lane):
     engine = opened()
     first = engine.acquire(LANE, A, 0)[0]
-    before = engine.show(LANE).incarnation
+    before = engine.show(LANE).record.incarnation
     pid = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'sealane'")[0][0]
     subprocess.run(["kill", "-9", str(pid)], check=True)
     assert isinstance(engine.renew(LANE, A, first.epoch, 0, {}), Grant)
-    assert engine.show(LANE).incarnation == before
+    assert engine.show(LANE).record.incarnation == before
     server.stop()
     server.start()
     assert isinstance(engine.renew(LANE, A, first.epoch, 0, {}), Grant)
-    assert engine.show(LANE).incarnation != before
+    assert engine.show(LANE).record.incarnation != before
     assert engine.release(LANE, A, first.epoch, 0, {}) == ""
     assert isinstance(engine.acquire(LANE, B, 0)[0], Wait)
 
@@ -216,7 +177,7 @@ def test_a_failover_that_forgets_steps_grants_nothing_before_they_are_over(serve
         assert isinstance(second, Grant)
         server.kill()
         standby.promote()
-        assert engine.show(LANE).host == A, "nothing was forgotten, so nothing is shown here"
+        assert engine.show(LANE).record.host == A, "nothing was forgotten, so nothing is shown here"
         assert isinstance(engine.acquire(LANE, A, 0)[0], Wait), "the other is at work"
         assert isinstance(engine.renew(LANE, B, second.epoch, 2_000, {}), Lost)
         pass_ms(QUIET_MS)

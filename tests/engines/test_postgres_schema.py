@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-import uuid
 
 import pytest
-from postgres_server import PASSWORD, shared
+from postgres_server import PASSWORD
 
 from sealane.core.lease import Wait
 from sealane.errors import SettingsError, Unavailable
-from sealane.store.postgres import open_engine, schema
+from sealane.store.postgres import schema
 
 LANE, A = "kraken_global_nonce", "host-a"
 PROCESSES = 8
@@ -25,19 +24,6 @@ engine.close()
 
 
 @pytest.fixture
-def server():
-    return shared()
-
-
-@pytest.fixture
-def database(server):
-    name = f"s{uuid.uuid4().hex[:12]}"
-    server.sql(f"CREATE DATABASE {name}")
-    yield name
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
 def trader(server, database):
     """A role that may do nothing but connect."""
     role = f"trader_{database}"
@@ -45,19 +31,6 @@ def trader(server, database):
     yield role
     server.sql(f"DROP OWNED BY {role}", database)
     server.sql(f"DROP ROLE {role}")
-
-
-@pytest.fixture
-def opened(server, database):
-    made = []
-
-    def make(**options):
-        made.append(open_engine(server.url(database=database, **options)))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.close()
 
 
 def applied(server, database, name="sealane"):
@@ -103,7 +76,7 @@ def test_an_older_schema_is_brought_up_to_date_and_one_that_fails_is_left_as_it_
     monkeypatch.setattr(schema, "files", lambda: (*known, extra))
     opened().now_ms()
     assert server.sql("SELECT n FROM sealane.more", database) == [(7,)]
-    assert engine.show(LANE).waiters, "what was there is lost"
+    assert engine.show(LANE).record.waiters, "what was there is lost"
     monkeypatch.undo()
     with pytest.raises(SettingsError, match=rf"at step {latest + 1}, and this Sealane knows {latest}: update"):
         opened().now_ms()
@@ -112,7 +85,7 @@ def test_an_older_schema_is_brought_up_to_date_and_one_that_fails_is_left_as_it_
 def test_schemas_of_one_database_know_nothing_of_each_other(server, database, opened):
     one, other = opened(), opened(schema="second")
     one.acquire(LANE, A, 0)
-    assert other.show(LANE) is None
+    assert other.show(LANE).record is None
     assert one.identity != other.identity
     assert schema.channel("sealane") != schema.channel("second")
     assert len(schema.channel("x" * 40)) < 63

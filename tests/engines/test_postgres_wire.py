@@ -8,58 +8,30 @@ import uuid
 import warnings
 
 import pytest
-from postgres_server import free_port, shared
+from postgres_server import SHORT_MS, free_port, pass_ms
 from proxy import ANSWERED, ASKED, CUT, HALVE, PASS, SWALLOW, Proxy
 
-from sealane.core.lease import Grant, Lost, Wait
+from sealane.core.lease import Grant, Lost
 from sealane.errors import Unavailable
 from sealane.store.postgres import engine as engine_module
 from sealane.store.postgres import listener, open_engine, wire
 
 LANE, A, B = "kraken_global_nonce", "host-a", "host-b"
-SHORT_MS, LONG_MS = 100, 60_000
 SHORT_LIMIT_S = 0.5
 
 
-def pass_ms(passed_ms):
-    threading.Event().wait(passed_ms / 1_000)
-
-
 @pytest.fixture
-def server():
-    return shared()
+def place(server):
+    """A schema is made faster than a database."""
+    schema = f"w{uuid.uuid4().hex[:12]}"
+    yield {"schema": schema}
+    server.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
 @pytest.fixture
 def proxy(server):
     with Proxy(server.port) as between:
         yield between
-
-
-@pytest.fixture
-def opened(server):
-    """Opens engines on a schema of this test's own; closes them."""
-    made, schema = [], f"w{uuid.uuid4().hex[:12]}"
-
-    def make(**options):
-        made.append(open_engine(server.url(**{"schema": schema, "lease_ms": LONG_MS} | options)))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.close()
-    server.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-
-
-@pytest.fixture
-def lane(opened):
-    """One that the engine has known for a lease, so that it is to be had at once."""
-    engine = opened(lease_ms=SHORT_MS)
-    assert isinstance(engine.acquire(LANE, "nobody", 0)[0], Wait)
-    engine.withdraw(LANE, "nobody")
-    pass_ms(SHORT_MS)
-    engine.close()
-    return LANE
 
 
 @pytest.fixture
@@ -247,3 +219,17 @@ def test_a_forked_child_has_connections_of_its_own(opened, lane, server):
     assert isinstance(engine.renew(LANE, A, grant.epoch, 0, {}), Grant)
     assert before <= set(server.sql(pids)), "the child ended a connection of the parent's"
     stop()
+
+
+def test_a_lane_is_shown_far_from_the_server_and_in_one_round_trip(opened, lane, proxy):
+    """A new process makes its connection first, which is several round trips."""
+    grant, _ = opened().acquire(lane, A, 0)
+    opened().renew(lane, A, grant.epoch, 0, {"holder": "{}"})
+    proxy.delay_s, engine, asked = 0.1, opened(port=proxy.port), []
+    first = engine.show(lane)
+    proxy.trouble = lambda direction, piece: asked.append(direction) or PASS
+    shown = engine.show(lane)
+    assert asked == [ASKED, ANSWERED]
+    assert (shown.record, shown.documents) == (first.record, {"holder": "{}"})
+    assert shown.record.host == A
+    assert shown.record.since_ms < first.now_ms < shown.now_ms < shown.record.expires_ms

@@ -46,7 +46,7 @@ def nothing_is_granted_for_one_lease(engine, lane, *hosts, since_ms=None):
     since_ms = engine.now_ms() if since_ms is None else since_ms
     for host in hosts:
         assert isinstance(engine.acquire(lane, host, 0)[0], Wait)
-    due_ms = engine.show(lane).quiet_until_ms
+    due_ms = engine.show(lane).record.quiet_until_ms
     assert due_ms >= since_ms + LEASE_MS
     while True:
         answer, _ = engine.acquire(lane, hosts[0], 0)
@@ -62,7 +62,7 @@ def test_a_server_without_persistence_forgets_and_grants_nothing_for_one_lease(t
         ready(engine)
         first = granted(engine, "a", ceiling=900)
         server.restart()
-        assert engine.show(LANE) is None
+        assert engine.show(LANE).record is None
         since_ms = engine.now_ms()
         assert isinstance(engine.renew(LANE, "a", first.epoch, 900, {}), Lost)
         assert nothing_is_granted_for_one_lease(engine, LANE, "b", "a", since_ms=since_ms).epoch > first.epoch
@@ -108,7 +108,7 @@ def test_a_server_rolled_back_to_a_snapshot_grants_nothing_for_one_lease(tmp_pat
         engine.release(LANE, "a", first.epoch, 500, {})
         second = granted(engine, "b", ceiling=1_000)
         server.restart()
-        assert engine.show(LANE).host == "a"
+        assert engine.show(LANE).record.host == "a"
         since_ms = engine.now_ms()
         assert isinstance(engine.renew(LANE, "b", second.epoch, 0, {}), Lost)
         third = nothing_is_granted_for_one_lease(engine, LANE, "c", "a", since_ms=since_ms)
@@ -168,16 +168,16 @@ def test_a_server_that_was_primary_before_is_another_after_its_second_promotion(
     with a_pair(tmp_path) as (one, two), engine_on(one) as engine, engine_on(two) as other:
         ready(engine)
         first = granted(engine, "a")
-        before = engine.show(LANE)
+        before = engine.show(LANE).record
         promote(two)
         follow(one, two)
         nothing_is_granted_for_one_lease(other, LANE, "b")
         a_demoted_primary_is_not_clung_to(engine, one)
         promote(one)
-        assert engine.show(LANE).incarnation != before.incarnation
+        assert engine.show(LANE).record.incarnation != before.incarnation
         third = nothing_is_granted_for_one_lease(engine, LANE, "c", "b")
         assert third.epoch > first.epoch
-        run_ids = [record.incarnation.split("/")[0] for record in (before, engine.show(LANE))]
+        run_ids = [record.incarnation.split("/")[0] for record in (before, engine.show(LANE).record)]
         assert run_ids[0] == run_ids[1]
 
 
@@ -202,11 +202,11 @@ def test_replicas_are_counted_where_that_is_asked_for(tmp_path):
         with engine_on(one, replicas=1) as engine, engine_on(two) as other:
             with pytest.raises(Unavailable, match=r"0 of 1 replicas took a step .*safe to repeat"):
                 engine.acquire(LANE, "a", 900)
-            assert careless.show(LANE).ceiling == 900, "it was made, and answered as not known"
+            assert careless.show(LANE).record.ceiling == 900, "it was made, and answered as not known"
             follow(two, one)
             first = nothing_is_granted_for_one_lease(engine, LANE, "a")  # a first replica begins a new history
             assert (first.floor, first.clean) == (900, False)
-            assert other.show(LANE).epoch == first.epoch, "the replica has what was answered"
+            assert other.show(LANE).record.epoch == first.epoch, "the replica has what was answered"
             with pytest.raises(Unavailable, match="read only"):
                 other.acquire(LANE, "b", 0)
 
@@ -244,10 +244,10 @@ def test_a_server_that_is_full_makes_no_half_steps(tmp_path):
         ready(engine)
         grant = granted(engine, "a", ceiling=900)
         engine.acquire(LANE, "b", 0)
-        before = engine.show(LANE)
+        before = engine.show(LANE).record
         server.say("CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(Unavailable, match="maxmemory"):
             engine.release(LANE, "a", grant.epoch, 7, {"key x": "{}"})
-        assert engine.show(LANE) == before
+        assert engine.show(LANE).record == before
         server.say("CONFIG", "SET", "maxmemory", "0")
         assert engine.acquire(LANE, "a", 0)[1] == {}

@@ -104,7 +104,7 @@ class Twins:
         if name == "withdraw":
             expected = None
         assert answer == expected, (name, host, given)
-        assert self.engine.show(self.lane) == self.record
+        assert self.engine.show(self.lane).record == self.record
 
     def let_pass(self, passed_ms):
         self.shift(-passed_ms)

@@ -112,7 +112,7 @@ def test_an_answer_after_the_limit_is_nobody_elses(engine, proxy, patient):
     proxy.once(SWALLOW)
     granted(engine, "a")
     assert engine.read_intent("none") is None
-    assert engine.show(LANE).host == "a"
+    assert engine.show(LANE).record.host == "a"
     assert engine.lives("nobody") is False
 
 

@@ -76,11 +76,18 @@ def test_every_variable_is_on_the_settings_page():
 def test_every_command_is_in_the_readme():
     from sealane.cli.app import app
 
-    pages = ("README.md", "docs/trouble.md", "docs/trading.md", "docs/service.md")
+    pages = (
+        "README.md",
+        "docs/trouble.md",
+        "docs/trading.md",
+        "docs/service.md",
+        "docs/dashboard.md",
+        "docs/virtual-keys.md",
+    )
     text = "".join((ROOT / page).read_text() for page in pages)
     names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     trading = {"balance", "call", "cancel", "order", "orders", "preflight", "run"}
-    assert names == trading | {"demo", "doctor", "nonce", "serve", "sim", "store"}
+    assert names == trading | {"demo", "doctor", "keys", "nonce", "serve", "sim", "status", "store"}
     for name in names - {"demo"}:
         assert f"sealane {name}" in text
 

@@ -111,7 +111,9 @@ def test_all_well(served, keys):
 
 
 def test_no_answer_tells_a_secret_or_an_amount(served, keys):
-    said = b"".join(served.get(path)[1] for path in (HEALTH, "/livez", "/readyz", "/metrics", "/")).decode()
+    said = b"".join(
+        served.get(path)[1] for path in (HEALTH, "/livez", "/readyz", "/metrics", "/", "/statistics")
+    ).decode()
     for account in keys.accounts:
         assert account.api_key not in said
         assert account.api_secret not in said

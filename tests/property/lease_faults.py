@@ -4,7 +4,7 @@ with and without what it excludes; see ``lease_judge``."""
 import copy
 
 from lease_judge import FORWARD, Broken
-from lease_world import MS, Process, S
+from lease_machines import MS, Process, S
 
 from sealane.errors import Unavailable
 from sealane.testing import Killed

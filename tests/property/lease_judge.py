@@ -3,7 +3,7 @@
 What is promised, and in which class of faults:
 
 1. Always: a machine's own nonces only rise, and each is at the wall clock that its process read, or above. No order is
-   executed twice.
+   executed twice; unless BEHIND: what is still on its way has a nonce above all that anybody remembers.
 2. No nonce is issued twice; unless the engine lost steps that it had answered (LOSS), and the clock of the machine that
    came next was behind the lane's nonces (BEHIND).
 3. A nonce is above all that were issued on the lane before its process last read the time since boot; unless BEHIND, or
@@ -16,7 +16,7 @@ What is promised, and in which class of faults:
 6. Between an unclean change, by the engine's own log or because of LOSS, and a key's next write lies a harmless call
    that was accepted; unless AGAIN.
 7. A write whose sender heard no answer is followed by a harmless call that was accepted, before the next write on its
-   key; unless AGAIN.
+   key; unless AGAIN or BEHIND.
 8. Once all faults are over, every process has its turn within ``SERVED_WITHIN_NS``.
 
 Whatever machines' clocks do excuses nothing, nor does an engine's clock that steps back, alone.
@@ -95,9 +95,9 @@ class Judge:
 
     # --- the engine's log -----------------------------------------------------------------------------------------
 
-    def granted(self, host: str, epoch: int) -> None:
-        """The engine gave a host the lane, or more of it."""
-        if (host, epoch) == self._holder:
+    def granted(self, host: str, epoch: int, *, anew: bool = False) -> None:
+        """The engine gave a host the lane, or more of it; ``anew``: in an epoch that it does not know to have given."""
+        if (host, epoch) == self._holder and not anew:
             return
         if not self._let_go or self._forgetful:
             self._uncleans.append(Change(epoch))
@@ -161,7 +161,7 @@ class Judge:
             before is None
             or before.told
             or before.epoch > message.epoch
-            or AGAIN in self.excuses
+            or {AGAIN, BEHIND} & self.excuses
             or self._is_dead(before),
             f"{message.host} wrote to {message.key}, where {before.order if before else ''} is in doubt",
         )
@@ -201,5 +201,6 @@ class Judge:
                 f"a write of {message.host} in epoch {message.epoch} was executed after one in {before.epoch}",
             )
         self._last_write[message.key] = message
-        self.require(message.order not in self.executed, f"order {message.order} was executed twice")
+        twice = message.order in self.executed and BEHIND not in self.excuses
+        self.require(not twice, f"order {message.order} was executed twice")
         self.executed[message.order] = message.nonce

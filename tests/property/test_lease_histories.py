@@ -14,11 +14,12 @@ from dataclasses import replace
 import pytest
 from lease_faults import KINDS, play
 from lease_judge import Broken
-from lease_world import Box
+from lease_machines import Box
 
 from sealane.core import hold, lease
-from sealane.store import hosted
+from sealane.store import lessee
 from sealane.store.hosted import HostedLane
+from sealane.store.lessee import Lessee
 
 HISTORIES = 20_000 if os.environ.get("SEALANE_SOAK") else 1_500
 ONE_SEED = os.environ.get("SEALANE_SEED")
@@ -68,10 +69,10 @@ def test_a_seed_tells_the_same_story_twice() -> None:
 
 def test_the_histories_are_worth_judging() -> None:
     """Lanes change hands, cleanly and not, are refused what comes late, and are fenced."""
-    judges = [play(seed).judge for seed in range(60)]
-    assert sum(judge.handed_over for judge in judges) > 200
-    assert sum(judge.unclean for judge in judges) > 40
-    assert sum(len(judge.executed) for judge in judges) > 500
+    judges = [play(seed).judge for seed in range(150)]
+    assert sum(judge.handed_over for judge in judges) > 500
+    assert sum(judge.unclean for judge in judges) > 100
+    assert sum(len(judge.executed) for judge in judges) > 1_000
     assert sum(judge.refused for judge in judges) > 5
 
 
@@ -111,11 +112,11 @@ def never_quiet(patch: pytest.MonkeyPatch) -> None:
 
 
 def epochs_do_not_matter(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(HostedLane, "check", lambda lane: None)
+    patch.setattr(Lessee, "check", lambda lane: None)
 
 
 def fences_do_not_travel(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hosted, "FENCE", "forgotten")
+    patch.setattr(lessee, "FENCE", "forgotten")
 
 
 def clones_are_one_host(patch: pytest.MonkeyPatch) -> None:
@@ -127,13 +128,13 @@ def a_boot_changes_nothing(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_old_epoch_is_used_again(patch: pytest.MonkeyPatch) -> None:
-    ask = HostedLane._ask
+    ask = Lessee._ask
 
     def broken(lane, at_least):
-        lane._lease.write(replace(lane._lease.read(), let_go=0))
+        lane._file.write(replace(lane._file.read(), let_go=0))
         return ask(lane, at_least)
 
-    patch.setattr(HostedLane, "_ask", broken)
+    patch.setattr(Lessee, "_ask", broken)
 
 
 def a_clock_back_is_waited_out(patch: pytest.MonkeyPatch) -> None:
@@ -141,14 +142,14 @@ def a_clock_back_is_waited_out(patch: pytest.MonkeyPatch) -> None:
 
 
 def let_go_in_the_midst(patch: pytest.MonkeyPatch) -> None:
-    tend, release = HostedLane.tend, HostedLane.release
+    tend = HostedLane.tend
 
     def at_any_time(lane, now_ns):
         if not lane.wanted:
             return tend(lane, now_ns)
         read_turn, lane._files.read_turn = lane._files.read_turn, dict
         try:
-            return release(lane)
+            return lane._lessee.release()
         finally:
             lane._files.read_turn = read_turn
 

@@ -77,8 +77,8 @@ def test_the_lease_is_let_go_at_the_end(stores):
     source, _, hosted = stores
     used(source)
     copy_store(source, hosted)
-    assert hosted.engine.show(LANE).host == ""
-    assert hosted.engine.show(LANE).clean
+    assert hosted.engine.show(LANE).record.host == ""
+    assert hosted.engine.show(LANE).record.clean
 
 
 def test_a_second_copy_changes_nothing(stores):

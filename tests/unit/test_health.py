@@ -20,7 +20,7 @@ from sealane.gateway.state import State, state_now
 from sealane.gateway.statistics import statistics
 from sealane.gateway.tallies import CALLS, JUMPS, OTHER, REFUSALS, UNFINISHED, Tallies
 from sealane.gateway.traffic import Traffic
-from sealane.gateway.watch_settings import LANE_AWAITED
+from sealane.gateway.watch_settings import ENGINE_MISSES_MAX, LANE_AWAITED
 from sealane.runtime.lanes import Lane, busy
 from sealane.store.file import FileStore
 from sealane.store.hosted_store import HostedStore
@@ -256,6 +256,7 @@ OURS = LeaseView("redis://db:6379/0", "me", "web-1", "me", "web-1", True, 7, int
 THEIRS = replace(OURS, holder="you", holder_hostname="web-2", is_ours=False, waiters=("me",))
 FREE = replace(OURS, holder="", holder_hostname="", is_ours=False)
 HELD_UP = "Unavailable: lane kraken_global_nonce was busy for 60 s: 1 wait in this process. Nothing was sent"
+MISSED = ENGINE_MISSES_MAX
 LOST = "this host's lease of lane kraken_global_nonce (epoch 7) is over; nothing was sent"
 DOWN = {"available": False, "error_count": 4, "as_of": None}
 
@@ -280,9 +281,11 @@ def leased(lease, **account):
         (THEIRS, DOWN | {"error": "EAPI:Invalid key"}, "fail", "no account is usable"),
         (replace(FREE, quiet=True), {}, "warn", "granted to nobody"),
         (replace(OURS, quiet=True), {}, "pass", ""),
-        (replace(FREE, error="no route"), {}, "fail", "so no call can be made: no route"),
-        (replace(OURS, error="no route"), {}, "fail", "calls go on to the end of this host's lease"),
-        (replace(FREE, error="no route"), DOWN | {"error": HELD_UP}, "fail", "no account is usable"),
+        (replace(FREE, error="no route", misses=MISSED), {}, "fail", "so no call can be made: no route"),
+        (replace(OURS, error="no route", misses=MISSED), {}, "fail", "calls go on to the end of this host's lease"),
+        (replace(FREE, error="no route", misses=MISSED), DOWN | {"error": HELD_UP}, "fail", "no account is usable"),
+        (replace(OURS, error="no answer", misses=1), {}, "warn", "the engine cannot be asked"),
+        (replace(FREE, error="no answer", misses=MISSED - 1), DOWN | {"error": HELD_UP}, "warn", "no answer"),
     ],
 )
 def test_a_standby_warns_and_an_engine_that_is_gone_fails(lease, account, status, said):

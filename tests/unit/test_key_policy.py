@@ -5,7 +5,7 @@ import json
 from decimal import Decimal as D
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealane.core.methods import METHODS
@@ -94,11 +94,12 @@ def test_a_method_may_be_named_alone():
     assert denied(policy, "GetApiKeyInfo") is None
 
 
-@pytest.mark.parametrize("method", ["Foo", "balance", "Earn", "Balance/", "", "A" * 500])
+@pytest.mark.parametrize("method", ["Foo", "balance", "Earn", "Balance/", "", "A" * 500, "é\r\n"])
 def test_a_method_that_nobody_knows_is_denied(method):
     policy = Policy(frozenset(CLASSES))
     assert method_class(method, {}) == ""
     assert len(denied(policy, method)) < 120
+    assert denied(policy, method).isascii()
 
 
 # --- pairs ---
@@ -120,10 +121,12 @@ def test_other_spellings_of_other_pairs():
     assert denied(policy, "EditOrder", {"pair": "XBTUSD"})
 
 
-@pytest.mark.parametrize("pair", ["NOPE", "", "XBTUSD,XDGUSD", ["XBTUSD"], None, 5, "TORN"])
+@pytest.mark.parametrize("pair", ["NOPE", "", "ÄÖ\n", "XBTUSD,XDGUSD", ["XBTUSD"], None, 5, "TORN"])
 def test_a_pair_that_cannot_be_told_is_denied(pair):
     for method in ("AddOrder", "AddOrderBatch", "EditOrder"):
-        assert denied(Policy(pairs=frozenset({"XBTUSD"})), method, {"pair": pair}), method
+        said = denied(Policy(pairs=frozenset({"XBTUSD"})), method, {"pair": pair})
+        assert said.isascii()
+        assert said.isprintable()
 
 
 def test_pairs_say_nothing_of_reads_and_cancels():
@@ -284,6 +287,18 @@ def test_every_order_of_a_batch_is_judged():
     assert "30000 USD" in size_refusal(IN_QUOTE, batch, XBTUSD, LAST)
 
 
+def test_an_order_beside_a_batch_is_denied():
+    small = {"ordertype": "limit", "type": "buy", "price": "30000", "volume": "0.001"}
+    for beside in (
+        {"ordertype": "market", "type": "buy", "volume": "9"},
+        {"txid": "O", "order_qty": "9"},
+        {"price": "1"},
+    ):
+        assert "which one counts" in size_refusal(
+            IN_QUOTE, {"orders": [small, small], **beside}, XBTUSD, LAST, EXISTING
+        )
+
+
 def test_a_closing_order_is_judged_too():
     order = {"ordertype": "limit", "price": "30000", "volume": "0.01"}
     dear = {"close[ordertype]": "limit", "close[price]": "90000"}
@@ -402,13 +417,19 @@ def test_what_passes_cannot_cost_more_than_the_cap_where_it_can_fill_now(side, k
         assert passes
 
 
-@given(
-    st.dictionaries(st.text(max_size=12), st.text(max_size=12) | st.none() | st.floats() | st.integers(), max_size=6)
-)
+FIELDS = ("ordertype", "type", "volume", "price", "price2", "oflags", "close", "orders", "txid", "order_qty")
+FIELDS += ("limit_price", "trigger_price", "close[ordertype]", "close[price]")
+WORDS = ("limit", "market", "stop-loss-limit", "trailing-stop-limit", "buy", "viqc", "+5%", "#1", "1", "0.5")
+PLAIN = st.sampled_from(WORDS) | st.text(max_size=12) | st.none() | st.booleans() | st.floats() | st.integers()
+ORDERS = st.dictionaries(st.sampled_from(FIELDS), PLAIN, max_size=4)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from(FIELDS), PLAIN | ORDERS | st.lists(ORDERS, max_size=2), max_size=7))
 def test_whatever_a_bot_sends_is_an_answer(order):
     for policy, existing in itertools.product((IN_QUOTE, Policy(price_band=D("0.1"))), (None, EXISTING)):
         said = size_refusal(policy, order, XBTUSD, LAST, existing)
-        assert said is None or 0 < len(said) < 300
+        assert said is None or (0 < len(said) < 300 and said.isascii() and said.isprintable())
 
 
 # --- the policy itself ---

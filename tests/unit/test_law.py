@@ -17,8 +17,7 @@ BANNED_NAMES = {"utils": "say what it does", "helpers": "say whom it helps", "co
 STRAY_CLOCKS = re.compile(r"\btime\.(time|time_ns|monotonic|monotonic_ns|perf_counter)\b|datetime\.now|\.utcnow\(")
 # The shells' own clock, limits on the wire; faces, simulator and test kit own theirs.
 CLOCKS_ALLOWED = (
-    "store/host.py",
-    "runtime/clock.py",
+    "store/clock.py",
     "transport/http.py",
     "store/postgres/limit.py",
     "store/redis/wire.py",

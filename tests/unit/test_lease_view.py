@@ -7,7 +7,6 @@ import pytest
 
 from sealane.client.lease_words import lease_document, told_lease
 from sealane.errors import Unavailable
-from sealane.store import lease_view
 from sealane.store.file import FileStore
 from sealane.store.hosted_store import HostedStore
 from sealane.store.port import LeaseView
@@ -31,8 +30,8 @@ class Scene:
         self.lanes.append((store, store.lane(LANE)))
         return self.lanes[-1][1]
 
-    def lease(self, lane, **options):
-        return lane.view(self.clock.wall_ns(), **options).lease
+    def lease(self, lane, asking_s=30.0):
+        return lane.view(self.clock.wall_ns(), asking_s=asking_s).lease
 
     def close(self):
         for store, lane in self.lanes:
@@ -132,19 +131,57 @@ def test_an_engine_that_cannot_be_had_is_told_and_never_raised(scene, monkeypatc
 
 def test_an_engine_that_says_nothing_is_waited_for_within_the_limit(scene, monkeypatch):
     lane, held = scene.host("a"), threading.Event()
-    monkeypatch.setattr(lease_view, "VIEW_LIMIT_S", 0.05)
     monkeypatch.setattr(scene.engine, "show", lambda lane: held.wait(30))
     try:
-        assert scene.lease(lane).error == "table did not answer within 0.05 s"
+        assert scene.lease(lane, 0.05).error == "table did not answer within 0.05 s"
     finally:
         held.set()
+
+
+def test_what_the_engine_said_before_it_fell_silent_is_told(scene, monkeypatch):
+    """Its own reason may come later than it is waited for; it counts as one miss each time that it was asked."""
+    lane, held, told = scene.host("a"), threading.Event(), threading.Event()
+
+    def late(_):
+        held.wait(30)
+        try:
+            raise Unavailable("table cannot be had: refused")
+        finally:
+            told.set()
+
+    monkeypatch.setattr(scene.engine, "show", late)
+    assert scene.lease(lane, 0.05).misses == 1
+    held.set()
+    told.wait(30)
+    until(lambda: lane._viewer._reason)
+    held.clear()
+    assert scene.lease(lane, 0.05).misses == 1, "it was not asked again"
+    scene.clock.advance(3)
+    try:
+        lease = scene.lease(lane, 0.05)
+        assert lease.error == "table did not answer within 0.05 s; what it said before: table cannot be had: refused"
+        assert lease.misses == 2
+    finally:
+        held.set()
+    scene.clock.advance(3)
+    monkeypatch.undo()
+    assert scene.lease(lane).misses == 0
+
+
+def until(true):
+    pause = threading.Event()
+    for _ in range(1_000):
+        if true():
+            return
+        pause.wait(0.01)
+    raise AssertionError
 
 
 def test_who_must_not_wait_is_told_what_the_host_knows(scene, monkeypatch):
     lane = scene.host("a")
     turn(lane)
     monkeypatch.setattr(scene.engine, "show", lambda lane: pytest.fail("asked"))
-    lease = scene.lease(lane, asking=False)
+    lease = lane.view(scene.clock.wall_ns()).lease
     assert (lease.is_ours, lease.error) == (True, "not asked")
 
 

@@ -2,69 +2,24 @@
 
 import itertools
 import os
-from pathlib import Path
 
 import pytest
+from leased_scene import LANE, LEASE_MS, Scene, SteppedEngine, enter
 
 from sealane.core import lease
 from sealane.core.hold import Hold, ceiling, held
 from sealane.core.nonce import next_nonce
 from sealane.errors import Fenced, NotDurable, Unavailable
-from sealane.store import hosted
-from sealane.store.file import FileStore
-from sealane.store.host import Host
-from sealane.store.hosted import HostedLane
-from sealane.store.lease_file import LeaseFile
-from sealane.testing import FakeClock, SimDisk, TableEngine
-from sealane.testing.sim_volume import SimVolume
+from sealane.store import lessee
 
-LANE, LEASE_MS, S = "kraken_key_00000000000000aa", 3_000, 10**9
+S = 10**9
 LEASE_NS = LEASE_MS * 10**6
 HAND_OVERS = 100_000 if os.environ.get("SEALANE_SOAK") else 2_000
-
-
-class SteppedEngine(TableEngine):
-    """Whoever waits lets time pass."""
-
-    def __init__(self, clock):
-        super().__init__(lambda: clock.wall_ns() // 10**6, lease_ms=LEASE_MS)
-        self.clock = clock
-
-    def await_turn(self, lane, host, limit_s):
-        self.clock.advance(limit_s)
-
-
-class Scene:
-    """An engine that knows the lane, a clock that all go by, and hosts made as they are named."""
-
-    def __init__(self):
-        self.clock = FakeClock()
-        self.engine = SteppedEngine(self.clock)
-        self.engine.has_known(LANE)
-        self.volumes = {}
-
-    def lane(self, host, process="1"):
-        volume = self.volumes.setdefault(host, SimVolume(self.clock.wall_ns))
-        disk, folder = SimDisk(volume), Path("/data")
-        files = FileStore(folder, disk=disk).lane(LANE)
-        made = Host(host, f"{host}{process}", self.engine, self.clock)
-        return HostedLane(files, LeaseFile(disk, folder / f"{LANE}.lease"), made, 1)
-
-    def draw(self, lane):
-        return lane.draw(self.clock.wall_ns(), self.clock.boot_ns())
-
-    def tend(self, lane):
-        lane.tend(self.clock.boot_ns())
 
 
 @pytest.fixture
 def scene():
     return Scene()
-
-
-def enter(lane):
-    if not lane.try_enter():
-        lane.wait_enter()
 
 
 def test_after_many_hand_overs_the_nonce_is_within_one_lease_of_the_clock(scene):
@@ -175,7 +130,7 @@ def test_a_lane_is_not_let_go_while_a_sibling_has_the_turn(scene):
     first.leave()
     first.wanted = True
     assert second._files.try_enter(), "the turn is taken, and the lease not looked at yet"
-    second._has_turn = True
+    second._lessee.has_turn = True
     scene.tend(first)
     enter(second)
     scene.draw(second)
@@ -219,11 +174,11 @@ def test_an_epoch_that_the_engine_may_still_take_back_is_not_used_again(scene):
     scene.engine.has_known(LANE)
     ours = scene.lane("a")
     enter(ours)
-    first = ours._turn_epoch
+    first = ours._lessee.turn_epoch
     ours.leave()
     ours.let_go()
     enter(ours)
-    assert ours._turn_epoch > first
+    assert ours._lessee.turn_epoch > first
     assert isinstance(scene.engine.late(), lease.Lost)
     ours.check()
 
@@ -243,7 +198,7 @@ def test_a_key_whose_state_the_engine_did_not_hear_keeps_it(scene):
     del scene.engine.renew
     ours.leave()
     sibling = scene.lane("a", "2")
-    sibling._lease.write(Hold())
+    sibling._lessee._file.write(Hold())
     enter(sibling)
     assert sibling.read_key("K1")["jumps_ns"] == [1, 2]
 
@@ -275,7 +230,7 @@ def test_who_waits_for_long_and_cannot_be_woken_asks_again(scene):
     scene.engine.await_turn = await_turn
     began_ns = scene.clock.boot_ns()
     ours.wait_enter()
-    assert scene.clock.boot_ns() - began_ns > hosted.ENGINE_PATIENCE_S * 1e9
+    assert scene.clock.boot_ns() - began_ns > lessee.ENGINE_PATIENCE_S * 1e9
     ours.check()
 
 

@@ -261,7 +261,10 @@ def damaged(document):
 def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(file, folder, ring):
     key, _ = made(file)
     path = folder / "keys.json"
-    for content in damaged(json.loads(path.read_bytes())):
+    good = path.read_bytes()
+    for content in damaged(json.loads(good)):
+        path.write_bytes(good)
+        assert found(ring, key)
         path.write_bytes(content)
         for ask in (file.all, lambda: made(file, "other"), lambda: file.revoke("bot", NOW)):
             with pytest.raises(SettingsError, match=r"keys\.json cannot be used") as told:
@@ -392,6 +395,7 @@ def test_an_unreadable_list_is_told_once_and_tried_again(file, folder, ring, cap
     key, _ = made(file)
     path = folder / "keys.json"
     good = path.read_bytes()
+    assert found(ring, key)
     path.write_bytes(b"{")
     with caplog.at_level(logging.WARNING, "sealane.gateway"):
         for tenth in range(100):
@@ -410,6 +414,8 @@ def test_a_list_that_the_system_does_not_give_out_is_tried_again(file, ring, mon
     def refuses(self):
         raise OSError(5, "Input/output error")
 
+    assert found(ring, key)
+    file.pause("bot")
     monkeypatch.setattr(KeyRing, "_read", refuses)
     assert found(ring, key) is None
     assert "Input/output error" in ring.trouble

@@ -24,11 +24,11 @@ api.uri = URL
 """
 _SDK = """
 import os
-from kraken.spot import User         # the same with Trade, Funding, SpotClient, SpotAsyncClient
+from kraken.spot import User         # the same with Trade, Funding, SpotClient; in a coroutine SpotAsyncClient
 user = User(key=os.environ["BOT_KEY"], secret=os.environ["BOT_SECRET"], url=URL)
 """
 _CURL = """
-METHOD=/0/private/Balance; NONCE=$(python3 -c 'import time; print(time.time_ns())'); BODY="nonce=$NONCE"
+METHOD=/0/private/Balance; NONCE=$(python3 -c 'from time import time_ns; print(time_ns())'); BODY="nonce=$NONCE"
 SIGN=$(python3 -c 'import base64, hashlib, hmac, os, sys
 path, nonce, body = (text.encode() for text in sys.argv[1:])
 secret = base64.b64decode(os.environ["BOT_SECRET"])

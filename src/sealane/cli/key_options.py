@@ -14,7 +14,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"([0-9]{1,9})([smhdw])")
 _NUMBER = r"[0-9]{1,30}(?:\.[0-9]{1,30})?"
 _FRACTION = re.compile(rf"({_NUMBER})(%?)")
-_CAP = re.compile(rf"({_NUMBER}) ?([A-Za-z][A-Za-z0-9.]{{1,15}})?")
+_CAP = re.compile(rf"({_NUMBER}) ?((?![eE][0-9])[A-Za-z][A-Za-z0-9.]{{1,15}})?")
 _ADDRESS = re.compile(r"(https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)/?")
 _PAIR = re.compile(r"[A-Z0-9.]{2,20}(/[A-Z0-9.]{2,20})?")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -37,8 +39,8 @@ def status(
 ) -> None:
     """Show how accounts, lanes and virtual keys fare: a running gateway's figures, else the store's."""
     with told_errors(as_json):
-        if watch and as_json:
-            raise SettingsError("--watch draws for a person: leave it away, and ask again for the next --json")
+        if watch and (as_json or not console.is_terminal):
+            raise SettingsError("--watch draws on a terminal: leave it away, and ask again for the next document")
         address = url or _own_url(os.environ)
         with _first(address) as (document, reader):
             if as_json:
@@ -82,7 +84,7 @@ def _watch(url: str, document: Document, reader: StoreReader | None) -> None:
     from sealane.cli.status_tables import drawn
 
     pause, stale = threading.Event(), ""
-    with Live(drawn(document), console=console, screen=console.is_terminal, auto_refresh=False) as live:
+    with Live(drawn(document), console=console, screen=True, auto_refresh=False) as live:
         while not pause.wait(EVERY_S):
             try:
                 document, stale = (reader.read() if reader else asked(url)), ""
@@ -100,13 +102,30 @@ def _show(document: Document) -> None:
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 def _own_url(environ: Mapping[str, str]) -> str:
     """Where ``sealane serve`` of this environment listens."""
     from sealane.gateway.settings import ServeSettings
 
     settings = ServeSettings.from_env(environ, allow_network=True)
+    if settings.unix_socket:
+        return f"unix:{settings.unix_socket}"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - to be recognised
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def asked(url: str) -> Document:
@@ -124,15 +143,33 @@ def asked(url: str) -> Document:
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
+    if url.startswith("unix:/"):
+        return _UnixConnection(url.removeprefix("unix:"), ANSWER_S)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if host is None or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
-        raise SettingsError(f"--url is {url!r}: give it as http://127.0.0.1:8710")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(host, port, timeout=ANSWER_S)
+        raise SettingsError(f"--url is {url!r}: give it as http://127.0.0.1:8710, or as unix:/path/to/socket")
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, port, timeout=ANSWER_S, context=_trust(host, os.environ))
+    return http.client.HTTPConnection(host, port, timeout=ANSWER_S)
+
+
+def _trust(host: str, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Whom to believe: on loopback this environment's own certificate, whatever it is called; else the machine's."""
+    from sealane.gateway.settings import is_loopback
+
+    own = environ.get("SEALANE_TLS_CERT", "").strip()
+    if not own or not is_loopback(host):
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=own)
+    except OSError as error:
+        raise SettingsError(f"SEALANE_TLS_CERT cannot be read: {error}") from None
+    context.check_hostname, context.verify_flags = False, context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _checked(url: str, answered: int, body: bytes) -> Document:

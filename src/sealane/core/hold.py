@@ -17,6 +17,8 @@ MARGIN_PART = 10
 ROOM_PART, ROOM_MIN = 1_000, 1_000
 """How many nonces above the last one a lease has room for, as a part of its length, and at least."""
 
+SEVERAL = "several"
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -30,6 +32,7 @@ class Hold:
         ceiling: no nonce goes above it before it is raised at the engine.
         fence_epoch: keys that were not fenced in or after this epoch are fenced before their next write.
         user: the process that used the lane last; it renews, and lets go.
+        untold: which process alone wrote keys' states that the engine may not have heard; SEVERAL, or "" for none.
         let_go: the last epoch that the engine was asked to take back; as it may hear late, it is not used again.
     """
 
@@ -41,6 +44,7 @@ class Hold:
     fence_epoch: int = 0
     user: str = ""
     let_go: int = 0
+    untold: str = ""
 
     @classmethod
     def loaded(cls, stored: Mapping[str, object]) -> Hold:
@@ -57,6 +61,10 @@ class Hold:
     def is_of(self, host: str, boot_ns: int) -> bool:
         """Whether the host may send now."""
         return bool(self.epoch) and self.host == host and boot_ns < self.ends_boot_ns
+
+    def untold_by(self, process: str) -> Hold:
+        """A process is about to write a key's state: the engine has not heard of it."""
+        return replace(self, untold=process if self.untold in ("", process) else SEVERAL)
 
     def ended(self) -> Hold:
         """Let go, or lost; what has to be fenced stays known."""

@@ -74,7 +74,7 @@ class Audit:
     def _append(self, line: bytes) -> None:
         fd, size = self._current()
         if size + len(line) > self._size_max and size:
-            self._rotate()
+            self._rotate(len(line))
             fd, size = self._current()
         written = os.write(fd, line)
         if written != len(line):
@@ -113,18 +113,18 @@ class Audit:
                 os.ftruncate(fd, end - written)
         self.close()
 
-    def _rotate(self) -> None:
-        """Put the full file aside, unless another process does, and forget the oldest."""
+    def _rotate(self, wanted: int) -> None:
+        """Put a file aside that has no room for so many bytes, unless another process does; forget the oldest."""
         fd = DISK.open(self.path.with_name(LOCK))
         try:
             if DISK.try_lock(fd):
-                self._put_aside()
+                self._put_aside(wanted)
                 DISK.unlock(fd)
         finally:
             DISK.close(fd)
 
-    def _put_aside(self) -> None:
-        if self._current()[1] == 0:
+    def _put_aside(self, wanted: int) -> None:
+        if self._current()[1] + wanted <= self._size_max:
             return  # another process was faster
         aside = sorted(int(match[1]) for name in DISK.names(self.path.parent) if (match := _ROTATED.fullmatch(name)))
         self.path.rename(self._aside(max(aside, default=0) + 1))

@@ -22,6 +22,7 @@ from sealane.core.recovery import WINDOW_S, KeyState
 from sealane.core.secret import Credentials
 from sealane.errors import SealaneError, SettingsError
 from sealane.gateway.sightings import GLOBAL, AccountSeen, KeySeen, LaneSeen, Member, StoreSeen
+from sealane.gateway.watch_settings import ENGINE_ASKED_S
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 from sealane.runtime.lanes import Lane, close_lane, open_lane
 from sealane.store import Store
@@ -176,7 +177,7 @@ class Fleet:
     def _lane(self, name: str, lane: Lane) -> LaneSeen:
         now_ns = self.clock.boot_ns()
         try:
-            view = lane.view()
+            view = lane.view(ENGINE_ASKED_S)
         except SealaneError as error:
             return LaneSeen(name, now_ns, error=shortened(str(error)))
         age_s, method = view.stored_age_s, (view.turn or {}).get("method")

@@ -22,6 +22,7 @@ from sealane.gateway.watch_settings import (
     AWAITED_ROUND_S,
     AWAITED_S,
     DOUBT_GRACE_S,
+    ENGINE_MISSES_MAX,
     HUNG_S,
     LANE_AWAITED,
     LATE_ROUNDS,
@@ -211,7 +212,8 @@ def _of_lease(lane: LaneSeen) -> Iterator[Finding]:
         return
     if lease.error:
         left = "calls go on to the end of this host's lease" if lease.is_ours else "no call can be made"
-        yield Finding(Status.FAIL, f"lane {lane.name}: the engine cannot be asked, so {left}: {lease.error}")
+        status = Status.FAIL if lease.misses >= ENGINE_MISSES_MAX else Status.WARN
+        yield Finding(status, f"lane {lane.name}: the engine cannot be asked, so {left}: {lease.error}")
     elif lease.is_standby:
         yield Finding(Status.WARN, f"standby: lane {lane.name} is {told_lease(lease)}")
     elif lease.quiet and not lease.is_ours:
@@ -265,7 +267,7 @@ def is_usable(key: KeySeen | None, account: AccountSeen) -> bool:
 def _awaits_turn(account: AccountSeen, lane: LaneSeen | None, now_ns: int) -> bool:
     """Whether all that is wrong is that others have the lane; a short wait of one that fares well is no trouble."""
     lease = lane.lease if lane is not None else None
-    if lease is not None and not lease.error and not lease.is_ours:  # another host's, or about to be let go
+    if lease is not None and lease.misses < ENGINE_MISSES_MAX and not lease.is_ours:  # another's, or about to be let go
         return any(sign in account.error for sign in LANE_AWAITED) if account.error else account.as_of is None
     if account.error_count:
         return account.error_kind is ErrorKind.LANE_BUSY

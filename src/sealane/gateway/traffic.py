@@ -30,7 +30,7 @@ NAMES_MAX = 1_000
 OTHER = "(other)"
 METHOD_CHARACTERS_MAX, ERROR_CHARACTERS_MAX = 40, 200
 WAIT_BOUNDS_S = tuple(round(0.001 * 1.5**step, 6) for step in range(28))
-"""Waits are counted between these bounds, 1 ms … 57 s: so a median is known to about a fifth of itself."""
+"""Waits are counted between these bounds, 1 ms … 57 s: so a median is told at most half too long."""
 _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/=]{48,}")
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 LOOK_S = 2.0
-"""Every so often: lanes, keys, orders in doubt, the brokers' own state. All local; nobody is asked."""
+"""Every so often: lanes, keys, orders in doubt, the brokers' own state. All local, but for a lane's engine."""
+ENGINE_ASKED_S = 1.0
+"""So long the engine of a leased lane is asked who has it: a look has to come to its end."""
+ENGINE_MISSES_MAX = 3
+"""So often in a row it may not answer before that is a failure; a lease outlasts one."""
 STORE_TRIAL_S = 5.0
 """Every so often something is really written into the store."""
 WATCH_S = 30.0

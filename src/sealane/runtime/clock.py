@@ -1,32 +1,5 @@
-"""The clocks of this machine."""
+"""The clocks of this machine, which the store goes by too."""
 
-from __future__ import annotations
+from sealane.store.clock import SYSTEM_CLOCK, Clock, SystemClock
 
-import time
-from typing import Protocol
-
-# Linux counts suspended time in BOOTTIME; on macOS MONOTONIC does.
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-class Clock(Protocol):
-    """Both clocks in nanoseconds."""
-
-    def wall_ns(self) -> int:
-        """Unix time; may step."""
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included; never steps."""
-
-
-class SystemClock:
-    """The real clocks."""
-
-    wall_ns = staticmethod(time.time_ns)
-
-    def boot_ns(self) -> int:
-        """See Clock."""
-        return time.clock_gettime_ns(_BOOT_CLOCK)
-
-
-SYSTEM_CLOCK = SystemClock()
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]

@@ -35,6 +35,8 @@ SLICE_NS = 6_000_000
 """How long a process may keep a contended turn over several calls."""
 LINGER_NS = 1_000_000
 """How long it may keep it between two of them."""
+ASKING_S = 6.0
+"""How long the engine of a leased lane is asked for a view: longer than it takes to say itself what is wrong."""
 CLOCK_ASK_NS = 60_000_000_000
 """While the clock is doubted, Kraken's is asked this often."""
 
@@ -123,9 +125,9 @@ class Lane:
         """Whether the next draw waits for the disk."""
         return self.store.must_sync(self.clock.wall_ns())
 
-    def view(self) -> LaneView:
-        """What the lane's store shows."""
-        return self.store.view(self.clock.wall_ns())
+    def view(self, asking_s: float = ASKING_S) -> LaneView:
+        """What the lane's store shows; the engine of a leased one is asked for ``asking_s`` at most."""
+        return self.store.view(self.clock.wall_ns(), asking_s=asking_s)
 
     @property
     def waiting(self) -> int:
@@ -238,12 +240,22 @@ class Lane:
 
     def _wait_for_store(self) -> None:
         try:
-            self.store.wait_enter()
+            entered = self.store.wait_enter(self._is_awaited)
         except Exception as error:
             self._fail(error)
-            self._ask_store()
-            return
-        self._granted(None)
+        else:
+            if entered:
+                self._granted(None)
+                return
+            with self._mutex:
+                self._kernel_wait = False
+        self._ask_store()
+        self._close_if_due()
+
+    def _is_awaited(self) -> bool:
+        """Whether anybody waits for the turn; the store asks, on a thread that waits for it."""
+        with self._mutex:
+            return self._turns.front is not None
 
     def _granted(self, asking: Ticket | None) -> None:
         """The store's turn is this process's: it goes to the front, or back where nobody waits any more."""
@@ -370,7 +382,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def busy(lane: Lane, limit_s: float) -> LaneBusy:
     """The error for a turn that did not come within its limit, with what is known of who has it."""
-    turn = lane.store.view(lane.clock.wall_ns(), asking=False).turn or {}  # it may be told on an event loop
+    turn = lane.store.view(lane.clock.wall_ns()).turn or {}  # it may be told on an event loop
     method = f"; {turn['method']} (nonce {turn['nonce']}) is under way" if turn.get("method") else ""
     here = f"{lane.waiting} wait in this process" + (", which holds it" if lane.held else "")
     return LaneBusy(f"lane {lane.name} was busy for {limit_s:g} s: {here}{method}. Nothing was sent")

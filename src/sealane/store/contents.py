@@ -24,14 +24,19 @@ def lanes_in(disk: Disk, folder: Path) -> list[str]:
     return sorted({match[1] for match in matches if match})
 
 
+def keys_in(disk: Disk, folder: Path) -> list[str]:
+    """The keys that have a state, in order."""
+    names = _names(disk, folder / "keys")
+    return sorted(name.removesuffix(KEY_SUFFIX) for name in names if name.endswith(KEY_SUFFIX))
+
+
 def contents_in(disk: Disk, folder: Path, name: str) -> LaneContents:
     """A lane's floor and turn, with every key and account of the folder: it keeps these for all its lanes."""
     mark = load_mark(content_of(disk, folder / f"{name}.mark", 2 * SLOT_BYTES)).number
-    keys = [file.removesuffix(KEY_SUFFIX) for file in _names(disk, folder / "keys") if file.endswith(KEY_SUFFIX)]
     rates = RateFiles(disk, folder)
     return LaneContents(
         floor=max(mark, _number(content_of(disk, folder / f"{name}.txt", NONCE_BYTES + 1))),
-        keys={key: _document(disk, folder / "keys" / f"{key}{KEY_SUFFIX}") for key in sorted(keys)},
+        keys={key: _document(disk, folder / "keys" / f"{key}{KEY_SUFFIX}") for key in keys_in(disk, folder)},
         rates={account: rates.read(account) for account in sorted(rates.accounts(0, math.inf))},
         turn=_document(disk, folder / f"{name}.turn"),
     )

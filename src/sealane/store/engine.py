@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from sealane.core.lease import Grant, Lost, Record, Wait
@@ -27,6 +28,15 @@ LEASE_MS = 3_000
 
 Documents = Mapping[str, str]
 """JSON texts by name, such as ``"key 0123abcd"`` and ``"rates MASTER"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A lane's record, None for none, with times by the engine's clock; that clock; and the lane's documents."""
+
+    record: Record | None
+    now_ms: int
+    documents: Documents
 
 
 class Engine(Protocol):
@@ -66,11 +76,8 @@ class Engine(Protocol):
         Returns what ends it.
         """
 
-    def show(self, lane: str) -> Record | None:
-        """The lane's record as it stands, with times by the engine's clock; None where there is none."""
-
-    def documents(self, lane: str) -> Documents:
-        """The lane's documents as they stand, whoever holds it; {} for none."""
+    def show(self, lane: str) -> Shown:
+        """What the engine knows of a lane, whoever holds it, in one round trip: for people, and for copies."""
 
     def lanes(self) -> list[str]:
         """The names of all lanes that have a record, in order. For people: it may look at all that the engine keeps."""

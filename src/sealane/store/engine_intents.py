@@ -8,13 +8,12 @@ hosts: they fence its orders before they look for them, so a process that was st
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from sealane.errors import NotDurable, Unavailable
+from sealane.store.clock import SYSTEM_CLOCK, WaitingClock
 from sealane.store.engine import Engine
-from sealane.store.host import Clock, HostClock
 from sealane.store.intents import intent_of
 from sealane.store.port import IntentLog
 
@@ -29,8 +28,8 @@ T = TypeVar("T")
 class EngineIntents:
     """See ``port.IntentLog``. ``local`` is the file store's log of this host: its owners' tokens are used."""
 
-    def __init__(self, engine: Engine, local: IntentLog, clock: Clock | None = None) -> None:
-        self._engine, self._local, self._clock = engine, local, clock or HostClock()
+    def __init__(self, engine: Engine, local: IntentLog, clock: WaitingClock | None = None) -> None:
+        self._engine, self._local, self._clock = engine, local, clock or SYSTEM_CLOCK
         self._token = ""
 
     def write(self, intent_id: str, document: Mapping[str, object], *, sync: bool) -> None:
@@ -88,7 +87,7 @@ class EngineIntents:
             except Unavailable as error:
                 if self._clock.boot_ns() >= until_ns:
                     raise NotDurable(f"the orders' records cannot be had: {error}. Nothing was sent on them") from error
-            time.sleep(PAUSE_S)
+            self._clock.pause(PAUSE_S)
 
 
 def _document(text: str) -> dict[str, object]:

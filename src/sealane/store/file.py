@@ -20,7 +20,7 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from sealane.store.contents import contents_in, lanes_in
+from sealane.store.contents import KEY_SUFFIX, contents_in, keys_in, lanes_in
 from sealane.store.disk import Disk, OsDisk
 from sealane.store.floors import Floors
 from sealane.store.intent_file import IntentFile
@@ -86,7 +86,7 @@ class FileLane:
         self._turns = TurnFile(disk, store.folder / f"{name}.turn", lambda: store.opened(self), self._nonces.look_again)
         self.try_enter, self.wait_enter, self.leave = self._turns.try_enter, self._turns.wait_enter, self._turns.leave
         self.is_contended, self.enter_if_free = self._turns.is_contended, self._turns.enter_if_free
-        self.read_turn, self.write_turn = self._turns.read, self._turns.write
+        self.read_turn, self.write_turn, self.turn_is_held = self._turns.read, self._turns.write, self._turns.is_held
         self.draw, self.must_sync, self.reserve = self._nonces.draw, self._nonces.must_sync, self._nonces.reserve
         self.last, self.raise_floor = self._nonces.last, self._nonces.raise_floor
         self.confirm_clock = self._nonces.confirm_clock
@@ -134,10 +134,14 @@ class FileLane:
         except OSError as error:
             raise not_durable(error, path) from error
 
-    def _key_path(self, fingerprint: str) -> Path:
-        return self._folder / "keys" / f"{fingerprint}.state"
+    def known_keys(self) -> list[str]:
+        """The keys of the folder that have a state, whatever their lanes."""
+        return keys_in(self._disk, self._folder)
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+    def _key_path(self, fingerprint: str) -> Path:
+        return self._folder / "keys" / f"{fingerprint}{KEY_SUFFIX}"
+
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,
@@ -150,6 +154,11 @@ class FileLane:
         )
 
     # --- files ----------------------------------------------------------------------------------------------------
+
+    @property
+    def turn_path(self) -> Path:
+        """The file whose lock is the turn."""
+        return self._turns.path
 
     @property
     def idle(self) -> bool:

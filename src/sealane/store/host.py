@@ -2,62 +2,40 @@
 
 A host is a data folder on a running machine: the folder's own id, the boot, and where the folder lies. So two
 processes of one folder are one host; a cloned volume, a restored snapshot and a machine after a reboot are another.
+And so are processes of one folder that name their engine differently: each engine's lease has a record of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sealane.errors import Unavailable
+from sealane.store.clock import WaitingClock
 from sealane.store.disk import Disk, write_all
 from sealane.store.engine import Engine
 from sealane.store.nonce_file import not_durable
 
 ID_BYTES = 16
 NAME_CHARS = 20
+TAG_CHARS = 8
 WAKE_PAUSE_S = 0.25
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 if TYPE_CHECKING:
     from sealane.store.hosted import HostedLane
 
 
-class HostClock:
-    """The machine's clocks, for what is done in the background."""
-
-    wall_ns = staticmethod(time.time_ns)
-    pause = staticmethod(time.sleep)
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included; never steps."""
-        return time.clock_gettime_ns(_BOOT_CLOCK)
-
-
-class Clock(Protocol):
-    """What a host goes by: its two clocks, and how it waits."""
-
-    def wall_ns(self) -> int:
-        """Unix time."""
-
-    def boot_ns(self) -> int:
-        """Time since boot, sleep included."""
-
-    def pause(self, seconds: float) -> None:
-        """Wait."""
-
-
 class Host:
     """This host towards an engine: its name, its process, its clocks, and who is told of a lane that came into use."""
 
-    def __init__(self, name: str, process: str, engine: Engine, clock: Clock) -> None:
+    def __init__(self, name: str, process: str, engine: Engine, clock: WaitingClock) -> None:
         self.name, self.process, self.engine, self.clock = name, process, engine, clock
         self.tend: Callable[[HostedLane], None] = lambda lane: None
+        self.ends = False  # this process asks for nothing any more
 
     def await_turn(self, lane: str, limit_s: float) -> None:
         """Being woken is a hint: where it cannot be had, a pause does as well."""
@@ -71,8 +49,13 @@ class Host:
         return ThreadPoolExecutor(1, thread_name_prefix="sealane-hand-over")
 
 
-def host_name(disk: Disk, folder: Path) -> str:
-    """The name of the host that this folder makes here; the folder's id is made where there is none."""
+def lease_name(lane: str, engine: str) -> str:
+    """The file of a lane's lease from the engine of an identity."""
+    return f"{lane}.{hashlib.sha256(engine.encode()).hexdigest()[:TAG_CHARS]}.lease"
+
+
+def host_name(disk: Disk, folder: Path, engine: str) -> str:
+    """The name of the host that this folder makes here, for an engine; the folder's id is made where there is none."""
     path = folder / "host.id"
     try:
         disk.sync_folder(folder)
@@ -89,5 +72,5 @@ def host_name(disk: Disk, folder: Path) -> str:
     except OSError as error:
         raise not_durable(error, path) from error
     place = folder.stat()
-    told = f"{folder_id.decode(errors='replace')} {disk.boot_id()} {place.st_dev} {place.st_ino}"
+    told = f"{folder_id.decode(errors='replace')} {disk.boot_id()} {place.st_dev} {place.st_ino} {engine}"
     return hashlib.sha256(told.encode()).hexdigest()[:NAME_CHARS]

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from sealane.core.hold import Hold
 from sealane.core.lease import Record
+from sealane.store.clock import SYSTEM_CLOCK, WaitingClock
 from sealane.store.engine import Documents, Engine
 from sealane.store.engine_intents import EngineIntents
 from sealane.store.file import FileStore
-from sealane.store.host import Clock, Host, HostClock, host_name
+from sealane.store.host import Host, host_name, lease_name
 from sealane.store.hosted import HostedLane
 from sealane.store.keeper import Keeper
-from sealane.store.lane_documents import EPOCH, FENCE, KEY, RATES, written_in
+from sealane.store.lane_documents import FENCE, KEY, RATES, STAMPS, written_in
 from sealane.store.lease_file import LeaseFile
 from sealane.store.port import LaneContents
 
@@ -26,10 +27,10 @@ from sealane.store.port import LaneContents
 class HostedStore:
     """See ``port.Store``. ``files`` is this host's data folder."""
 
-    def __init__(self, engine: Engine, files: FileStore, clock: Clock | None = None) -> None:
+    def __init__(self, engine: Engine, files: FileStore, clock: WaitingClock | None = None) -> None:
         self.identity = f"{engine.identity} on {files.identity}"
         self.engine = engine
-        self._files, self._clock = files, clock or HostClock()
+        self._files, self._clock = files, clock or SYSTEM_CLOCK
         self._intents = EngineIntents(engine, files.intents(), clock)
         self._parts: tuple[Host, Keeper] | None = None
         _stores.add(self)
@@ -37,7 +38,8 @@ class HostedStore:
     def _made(self) -> tuple[Host, Keeper]:
         """The host and its keeper; nothing is touched on disk before the first lane."""
         if self._parts is None:
-            host = Host(host_name(self._files.disk, self._files.folder), _token(), self.engine, self._clock)
+            name = host_name(self._files.disk, self._files.folder, self.engine.identity)
+            host = Host(name, _token(), self.engine, self._clock)
             keeper = Keeper(host, self._intents)
             host.tend = keeper.keep
             self._parts = host, keeper
@@ -59,8 +61,8 @@ class HostedStore:
 
     def contents(self, name: str) -> LaneContents:
         """See ``port.Store``. Of a lane that this host holds, its files say more than the engine knows yet."""
-        record, documents = self.engine.show(name), self.engine.documents(name)
-        found, hold = _contents(record, documents), self._hold(name)
+        shown = self.engine.show(name)
+        found, hold = _contents(shown.record, shown.documents), self._hold(name)
         if hold is None:
             return found
         here = self._files.contents(name)
@@ -80,7 +82,7 @@ class HostedStore:
         return hold if hold.is_of(self._made()[0].name, self._clock.boot_ns()) else None
 
     def _lease_path(self, name: str) -> Path:
-        return self._files.folder / f"{name}.lease"
+        return self._files.folder / lease_name(name, self.engine.identity)
 
     def _lease_file(self, name: str) -> LeaseFile:
         return LeaseFile(self._files.disk, self._lease_path(name))
@@ -119,7 +121,7 @@ def _contents(record: Record | None, documents: Documents) -> LaneContents:
 
 def _key(stored: Mapping[str, object], fence_epoch: int) -> dict[str, object]:
     """A key's state; one that was not fenced since an unclean change has that before it."""
-    state = {name: value for name, value in stored.items() if name != EPOCH}
+    state = {name: value for name, value in stored.items() if name not in STAMPS}
     return {**state, "fence_due": True} if written_in(stored) < fence_epoch else state
 
 

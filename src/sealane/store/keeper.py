@@ -1,5 +1,7 @@
 """What a process does in the background for its leases: renew what is in use, let go of what is not, say that it lives.
 
+Each lane is looked at several times within a lease, and as often within its span a process says that it lives.
+
 One daemon thread a store, from the first lane that is leased; it ends with the process, or when the store is closed. A
 process that is stopped renews nothing.
 """
@@ -15,10 +17,7 @@ from functools import partial
 from sealane.errors import SealaneError
 from sealane.store.engine_intents import BEAT_SPAN_MS, EngineIntents
 from sealane.store.host import Host
-from sealane.store.hosted import HostedLane
-
-TENDS_A_LEASE = 4
-"""So many times within a lease each lane is looked at, and within its span a process says that it lives."""
+from sealane.store.hosted import TENDS_A_LEASE, HostedLane
 
 logger = logging.getLogger("sealane.store")
 
@@ -77,7 +76,8 @@ class Keeper:
                 logger.warning("%s is kept again", what)
 
     def let_go(self) -> None:
-        """At the end of the process: what it used last is another's from now on."""
+        """At the end of the process: what it used last, or waited for, is another's from now on."""
+        self._host.ends = True
         for lane in tuple(self._lanes):
             lane.let_go()
         self.close()

@@ -1,10 +1,12 @@
 """What travels with a leased lane: keys' states, accounts' counters, and which keys are still to be fenced.
 
-1. A key's state bears the epoch in which it was written, and the later one stands. What this host wrote and the engine
-   did not hear yet is told as it stands in the host's files, by whichever process tells it: never as it stood once.
-2. Counters that changed are told as they stand; levels that come are merged with ours.
-3. Who took the lane over says on which machine that was, once.
-4. From which epoch on keys are to be fenced is told each time, for an engine may have lost it.
+1. A key's state bears the lane and the epoch in which it was written, and the later one stands. What this host wrote
+   and the engine did not hear yet is told as it stands in the host's files: never as it stood once.
+2. That there is such a state is written into the lease's record first. So whichever process asks the engine next tells
+   it; one that did not write it itself tells all the states of the lane.
+3. Counters that changed are told as they stand; levels that come are merged with ours.
+4. Who took the lane over says on which machine that was, once.
+5. From which epoch on keys are to be fenced is told each time, for an engine may have lost it.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from sealane.core.travel import taken_over, travelling
 from sealane.store.engine import Documents
 from sealane.store.file import FileLane
 from sealane.store.floors import GLOBAL_LANE
-from sealane.store.host import Clock
+from sealane.store.host import Host
 
-KEY, RATES, FENCE, HOLDER, EPOCH = "key ", "rates ", "fence", "holder", "epoch"
+KEY, RATES, FENCE, HOLDER, EPOCH, LANE = "key ", "rates ", "fence", "holder", "epoch", "lane"
+STAMPS = (EPOCH, LANE)
+"""What a key's state bears beside what its callers know."""
 WRITTEN_SLACK_S = 1.0
 
 T = TypeVar("T")
@@ -34,18 +38,19 @@ def written_in(state: Mapping[str, object]) -> int:
 
 
 class LaneDocuments:
-    """See the head of this file. What a process knows of it is not shared, and costs nothing to lose but time."""
+    """See the head of this file. What a process knows of counters is not shared, and costs nothing to lose but time."""
 
-    def __init__(self, files: FileLane, clock: Clock) -> None:
-        self._files, self._clock = files, clock
+    def __init__(self, files: FileLane, host: Host) -> None:
+        self._files, self._host, self._clock = files, host, host.clock
         self._untold: set[str] = set()
         self._told_ns = 0
         self._mine: set[str] = set()
         self.holder = ""
 
-    def changed(self, fingerprint: str) -> None:
-        """A key's state was written."""
+    def write_key(self, fingerprint: str, state: Mapping[str, object], epoch: int) -> None:
+        """Write a key's state, which the lease's record says is not told."""
         self._untold.add(fingerprint)
+        self._files.write_key(fingerprint, {**state, EPOCH: epoch, LANE: self._files.name})
 
     def revise_rates(self, account: str, change: Callable[[Mapping[str, object]], tuple[Mapping[str, object], T]]) -> T:
         """See ``port.LaneStore``. What changed travels with the next renewal."""
@@ -70,7 +75,7 @@ class LaneDocuments:
 
     def giving(self, hold: Hold, step: Callable[[Documents], T]) -> T:
         """Make a step with the documents that the engine does not have yet; they are forgotten once it has them."""
-        since_ns, untold = self._clock.wall_ns(), set(self._untold)
+        since_ns, untold = self._clock.wall_ns(), self._untold_keys(hold)
         documents = {KEY + name: json.dumps(dict(self._files.read_key(name))) for name in untold}
         for account in self._accounts(since_ns):
             documents[RATES + account] = json.dumps(travelling(self._files.rates(account)))
@@ -84,6 +89,11 @@ class LaneDocuments:
             self._untold -= untold
             self.holder = ""
         return answer
+
+    def _untold_keys(self, hold: Hold) -> set[str]:
+        if hold.untold in ("", self._host.process):
+            return set(self._untold)
+        return {key for key in self._files.known_keys() if self._files.read_key(key).get(LANE) == self._files.name}
 
     def after_fork(self) -> None:
         """In a forked child: what is not told yet is the parent's to tell."""

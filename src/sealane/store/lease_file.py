@@ -1,4 +1,4 @@
-"""``L.lease``: what a host's processes share of a lane's lease, and the lock under which one of them asks the engine.
+"""``L.<engine>.lease``: what a host's processes share of a lane's lease, and the lock under which one asks the engine.
 
 1. The record is read without a lock, before every nonce and every request; so it is parsed only when it changed.
 2. It is written under the lock, by who asked the engine; and ended under the draw lock as well, so that no nonce is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sealane.core.hold import Hold
@@ -24,7 +24,7 @@ class LeaseFile:
     """The record and its lock; safe from any thread."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
-        self._disk, self._path = disk, path
+        self._disk, self.path = disk, path
         self._start()
 
     def _start(self) -> None:
@@ -39,7 +39,7 @@ class LeaseFile:
         try:
             raw = self._disk.read(self._opened(), 2 * SLOT, 0)
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
         if raw != self._raw:
             sequence, stored = read_slots(raw, SLOT)
             self.known, self._sequence, self._raw = Hold.loaded(stored), sequence, raw
@@ -52,27 +52,40 @@ class LeaseFile:
             self._sequence = write_slots(self._disk, self._opened(), hold.stored(), self._sequence, SLOT)
             self.known = hold
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """One thread of one process of the host at a time. May wait for as long as another waits for the engine."""
-        with self._mutex:
-            try:
-                fd = self._opened()
-                self._disk.lock(fd)
-            except OSError as error:
-                raise not_durable(error, self._path) from error
+    def locked(self, wait: Callable[[], None]) -> Iterator[None]:
+        """One thread of one process of the host at a time.
+
+        Another may have the lock for as long as it waits for the engine, or was stopped. So ``wait`` is called between
+        tries: it pauses, or raises.
+        """
+        while not self._mutex.acquire(blocking=False):
+            wait()
+        try:
+            fd = self._locked(wait)
             try:
                 yield
             finally:
                 self._disk.unlock(fd)
+        finally:
+            self._mutex.release()
+
+    def _locked(self, wait: Callable[[], None]) -> int:
+        try:
+            fd = self._opened()
+            while not self._disk.try_lock(fd):
+                wait()
+        except OSError as error:
+            raise not_durable(error, self.path) from error
+        return fd
 
     def _opened(self) -> int:
         with self._opening:
             if self._fd is None:
-                self._disk.sync_folder(self._path.parent)
-                self._fd = self._disk.open(self._path)
+                self._disk.sync_folder(self.path.parent)
+                self._fd = self._disk.open(self.path)
             return self._fd
 
     def close(self) -> None:

@@ -14,19 +14,14 @@ from concurrent.futures import Future
 from sealane.core.hold import Hold
 from sealane.core.lease import NS_PER_MS, Record
 from sealane.errors import SealaneError, Unavailable
-from sealane.store.engine import Documents
+from sealane.store.engine import Documents, Shown
 from sealane.store.host import Host
 from sealane.store.lane_documents import HOLDER
 from sealane.store.port import LeaseView
 
-VIEW_LIMIT_S = 1.0
-"""How long the engine is waited for."""
 SILENT_NS = 2_000_000_000
 """So long after it did not answer it is not asked again: what it said then is told at once."""
 NOT_ASKED = "not asked"
-
-Answer = tuple[Record | None, int, Documents]
-"""The record, the engine's clock, and the documents where the holder's machine is to be found in them."""
 
 
 def holder_document(host: Host) -> str:
@@ -40,25 +35,27 @@ class LeaseViewer:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._failed: tuple[int, str] | None = None
+        self._misses = 0
+        self._reason = ""
 
-    def view(self, lane: str, hold: Hold, *, asking: bool = True) -> LeaseView:
-        """What the engine says; or this host's own record, and why there is no more."""
-        if not asking:
+    def view(self, lane: str, hold: Hold, asking_s: float) -> LeaseView:
+        """What the engine says within ``asking_s``; or this host's own record, and why there is no more."""
+        if not asking_s:
             return self._own(hold, NOT_ASKED)
         now_ns = self._host.clock.boot_ns()
         if self._failed is not None and now_ns - self._failed[0] < SILENT_NS:
-            return self._own(hold, self._failed[1])
+            return self._own(hold, self._failed[1], self._misses)
         try:
-            answer = self._asked(lane)
+            shown = self._asked(lane, asking_s)
         except SealaneError as error:
-            self._failed = now_ns, str(error)
-            return self._own(hold, str(error))
-        self._failed = None
-        return self._told(hold, *answer)
+            self._failed, self._misses = (self._host.clock.boot_ns(), str(error)), self._misses + 1
+            return self._own(hold, str(error), self._misses)
+        self._failed, self._misses = None, 0
+        return self._told(hold, shown)
 
-    def _own(self, hold: Hold, error: str) -> LeaseView:
+    def _own(self, hold: Hold, error: str, misses: int = 0) -> LeaseView:
         host, now_ns = self._host, self._host.clock.boot_ns()
-        blank = LeaseView(host.engine.identity, host.name, platform.node(), error=error)
+        blank = LeaseView(host.engine.identity, host.name, platform.node(), error=error, misses=misses)
         if not hold.is_of(host.name, now_ns):
             return blank
         return LeaseView(
@@ -72,32 +69,30 @@ class LeaseViewer:
             since_ns=hold.since_ns,
             expires_ns=host.clock.wall_ns() + hold.ends_boot_ns - now_ns,
             error=error,
+            misses=misses,
         )
 
-    def _asked(self, lane: str) -> Answer:
-        answer: Future[Answer] = Future()
+    def _asked(self, lane: str, limit_s: float) -> Shown:
+        answer: Future[Shown] = Future()
 
         def ask() -> None:
             try:
-                answer.set_result(self._look(lane))
+                shown = self._host.engine.show(lane)
+                self._reason = ""
+                answer.set_result(shown)
             except BaseException as error:
+                self._reason = str(error) if isinstance(error, SealaneError) else ""
                 answer.set_exception(error)
 
         threading.Thread(target=ask, name="sealane-lease-view", daemon=True).start()
         try:
-            return answer.result(VIEW_LIMIT_S)
+            return answer.result(limit_s)
         except TimeoutError:
-            raise Unavailable(f"{self._host.engine.identity} did not answer within {VIEW_LIMIT_S:g} s") from None
+            before = f"; what it said before: {self._reason}" if self._reason else ""
+            raise Unavailable(f"{self._host.engine.identity} did not answer within {limit_s:g} s{before}") from None
 
-    def _look(self, lane: str) -> Answer:
-        engine = self._host.engine
-        record, now_ms = engine.show(lane), engine.now_ms()
-        foreign = record is not None and record.host not in ("", self._host.name)
-        return record, now_ms, engine.documents(lane) if foreign else {}
-
-    def _told(self, hold: Hold, record: Record | None, now_ms: int, documents: Documents) -> LeaseView:
-        host = self._host
-        known = record or Record("", 0)
+    def _told(self, hold: Hold, shown: Shown) -> LeaseView:
+        host, known, now_ms, documents = self._host, shown.record or Record("", 0), shown.now_ms, shown.documents
         holder = known.host if known.expires_ms > now_ms else ""
         return LeaseView(
             engine=host.engine.identity,

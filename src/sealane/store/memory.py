@@ -14,7 +14,7 @@ from typing import TypeVar
 from sealane.core.nonce import MAX_NONCE, ClockGuard, next_nonce
 from sealane.errors import SettingsError
 from sealane.store.intents import SETTLED_KEPT, Intents, intent_of
-from sealane.store.port import LaneContents, LaneView
+from sealane.store.port import LaneContents, LaneView, awaited
 
 NOTES_MAX = 100_000
 """How many orders are remembered."""
@@ -134,9 +134,9 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         return self._turn_lock.acquire(blocking=False)
 
-    def wait_enter(self) -> None:
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
         """See ``port.LaneStore``."""
-        self._turn_lock.acquire()
+        return self._turn_lock.acquire()
 
     def leave(self) -> None:
         """See ``port.LaneStore``."""
@@ -230,7 +230,7 @@ class MemoryLane:
         """See ``port.LaneStore``."""
         return self._books.notes.get((account, name))
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
         """See ``port.LaneStore``."""
         return LaneView(
             name=self.name,

@@ -39,6 +39,7 @@ class LeaseView:
         waiters: the hosts that wait, in the order of asking.
         quiet: the engine is new or was restarted, and grants nothing for the length of one lease.
         error: why the engine was not asked, or did not answer; then the rest is what this host knows by itself.
+        misses: how many times in a row it did not answer.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class LeaseView:
     waiters: tuple[str, ...] = ()
     quiet: bool = False
     error: str = ""
+    misses: int = 0
 
     @property
     def is_standby(self) -> bool:
@@ -96,6 +98,11 @@ class LaneContents:
     turn: Mapping[str, object]
 
 
+def awaited() -> bool:
+    """Somebody waits, whatever happens."""
+    return True
+
+
 class LaneStore(Protocol):
     """One lane of a store. Verbs under "turn held" may only be called by the turn's holder."""
 
@@ -112,8 +119,11 @@ class LaneStore(Protocol):
     def try_enter(self) -> bool:
         """Take the turn if it is free now. After False ``wait_enter`` must follow: a place in the order may be kept."""
 
-    def wait_enter(self) -> None:
-        """Block until the turn is granted."""
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
+        """Block until the turn is granted, which is True.
+
+        A store may give up where ``is_awaited`` says, whenever it is asked, that nobody awaits it any more: False then.
+        """
 
     def leave(self) -> None:
         """Turn held: end it."""
@@ -172,8 +182,8 @@ class LaneStore(Protocol):
     def noted(self, account: str, name: str) -> str | None:
         """A note, None where there is none any more."""
 
-    def view(self, wall_ns: int, *, asking: bool = True) -> LaneView:
-        """What the lane shows of itself; with ``asking`` False, what can be told without asking another machine."""
+    def view(self, wall_ns: int, *, asking_s: float = 0.0) -> LaneView:
+        """What the lane shows of itself. Another machine is asked for ``asking_s`` at most, and not at all for 0."""
 
     def close(self) -> None:
         """Let go of files and connections; the next verb takes them up again."""

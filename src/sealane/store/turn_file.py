@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sealane.store.disk import Disk
 from sealane.store.nonce_file import content_of, not_durable
+from sealane.store.port import awaited
 from sealane.store.slots import SLOT_BYTES, read_slots, write_slots
 
 
@@ -23,7 +24,7 @@ class TurnFile:
     """The locks and the record; ``on_open`` is called whenever files were opened, ``on_enter`` when a turn begins."""
 
     def __init__(self, disk: Disk, path: Path, on_open: Callable[[], None], on_enter: Callable[[], None]) -> None:
-        self._disk, self._path, self._on_open, self._on_enter = disk, path, on_open, on_enter
+        self._disk, self.path, self._on_open, self._on_enter = disk, path, on_open, on_enter
         self._next_path = path.with_suffix(".next")
         self._sequence: int | None = None  # of the record, as read or written within this turn
         self._fds: tuple[int, int] | None = None
@@ -50,7 +51,7 @@ class TurnFile:
         self.idle = True
         return False
 
-    def wait_enter(self) -> None:
+    def wait_enter(self, is_awaited: Callable[[], bool] = awaited) -> bool:
         """See ``port.LaneStore``."""
         while True:
             turn, upcoming = self._opened()
@@ -59,11 +60,11 @@ class TurnFile:
                 self._is_next = True
             self._disk.lock(turn)
             if self._admitted(turn, upcoming):
-                return
+                return True
 
     def _admitted(self, turn: int, upcoming: int) -> bool:
         """The turn lock is held: let the next one come up, unless the file was replaced meanwhile."""
-        if self._disk.is_gone(turn, self._path):
+        if self._disk.is_gone(turn, self.path):
             self.close()
             self.idle = False
             return False
@@ -88,12 +89,19 @@ class TurnFile:
         self._disk.unlock(upcoming)
         return False
 
+    def is_held(self) -> bool:
+        """Whether anybody has the turn, this process or another."""
+        try:
+            return self._disk.is_locked(self.path)
+        except OSError as error:
+            raise not_durable(error, self.path) from error
+
     def read(self) -> Mapping[str, object]:
         """See ``port.LaneStore``."""
         try:
             self._sequence, record = read_slots(self._disk.read(self._opened()[0], 2 * SLOT_BYTES, 0))
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
         return record
 
     def write(self, record: Mapping[str, object]) -> None:
@@ -103,11 +111,11 @@ class TurnFile:
                 self.read()
             self._sequence = write_slots(self._disk, self._opened()[0], record, self._sequence or 0)
         except OSError as error:
-            raise not_durable(error, self._path) from error
+            raise not_durable(error, self.path) from error
 
     def shown(self) -> Mapping[str, object]:
         """The record as anybody may see it, without a lock."""
-        return read_slots(content_of(self._disk, self._path, 2 * SLOT_BYTES))[1]
+        return read_slots(content_of(self._disk, self.path, 2 * SLOT_BYTES))[1]
 
     def close(self) -> None:
         """Let go of both files, and so of the locks."""
@@ -137,12 +145,12 @@ class TurnFile:
             if self._fds is not None:
                 return self._fds
             try:
-                self._disk.sync_folder(self._path.parent)
-                turn = self._disk.open(self._path)
+                self._disk.sync_folder(self.path.parent)
+                turn = self._disk.open(self.path)
                 self._fds = turn, self._disk.open(self._next_path)
             except OSError as error:
                 self._close()
-                raise not_durable(error, self._path) from error
+                raise not_durable(error, self.path) from error
             fds = self._fds
         self._on_open()
         return fds

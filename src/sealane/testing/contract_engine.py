@@ -101,7 +101,7 @@ class EngineContract:
         """By name, whoever holds them; a lane that was only looked at is none."""
         engine = self.open(tmp_path)
         assert engine.lanes() == []
-        assert engine.show("kraken_key_ffff") is None
+        assert engine.show("kraken_key_ffff").record is None
         for lane in (OTHER, LANE):
             engine.acquire(lane, A, 0)
         assert self.open(tmp_path).lanes() == [LANE, OTHER]
@@ -109,14 +109,14 @@ class EngineContract:
     def test_documents_are_shown_to_anybody(self, tmp_path: Path) -> None:
         """The last word of each, while another holds the lane and after."""
         engine, reader = self.ready(tmp_path), self.open(tmp_path)
-        assert reader.documents(LANE) == {}
+        assert reader.show(LANE).documents == {}
         grant = self.granted(engine, A)
         engine.renew(LANE, A, grant.epoch, 0, {"key 0123abcd": '{"n": 1}', "fence": "7"})
         engine.renew(LANE, A, grant.epoch, 0, {"key 0123abcd": '{"n": 2}'})
-        assert reader.documents(LANE) == {"key 0123abcd": '{"n": 2}', "fence": "7"}
+        assert reader.show(LANE).documents == {"key 0123abcd": '{"n": 2}', "fence": "7"}
         engine.release(LANE, A, grant.epoch, 5, {"fence": "8"})
-        assert reader.documents(LANE) == {"key 0123abcd": '{"n": 2}', "fence": "8"}
-        assert reader.documents(OTHER) == {}
+        assert reader.show(LANE).documents == {"key 0123abcd": '{"n": 2}', "fence": "8"}
+        assert reader.show(OTHER).documents == {}
 
     def test_it_tells_how_it_may_forget(self, tmp_path: Path) -> None:
         """A sentence, or nothing."""
@@ -233,10 +233,10 @@ class EngineContract:
     def test_what_is_shown(self, tmp_path: Path) -> None:
         """Holder, epoch, times by the engine's clock, and who waits."""
         engine = self.ready(tmp_path)
-        assert engine.show(OTHER) is None
+        assert engine.show(OTHER).record is None
         grant = self.granted(engine, A, ceiling=900)
         engine.acquire(LANE, B, 0)
-        record = engine.show(LANE)
+        record = engine.show(LANE).record
         assert record
         assert (record.host, record.claimed, record.epoch, record.ceiling) == (A, True, grant.epoch, 900)
         assert [waiter.host for waiter in record.waiters] == [B]

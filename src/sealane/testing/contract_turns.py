@@ -27,7 +27,7 @@ class TurnContract(ContractBase):
         assert granted.is_set(), "the turn had ended, and nobody was granted it"
         assert not one.try_enter()
         other.leave()
-        one.wait_enter()
+        assert one.wait_enter()
         one.leave()
 
     def test_lanes_do_not_wait_for_each_other(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sealane.core import lease
 from sealane.core.lease import Grant, Lost, Record, Wait
-from sealane.store.engine import LEASE_MS, Documents
+from sealane.store.engine import LEASE_MS, Documents, Shown
 from sealane.store.intents import SETTLED_KEPT, Intents, intent_in
 
 NS_PER_MS = 1_000_000
@@ -89,15 +89,11 @@ class TableEngine:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def show(self, lane: str) -> Record | None:
+    def show(self, lane: str) -> Shown:
         """See ``Engine``."""
         with self._changed:
-            return self._lanes[lane].record if lane in self._lanes else None
-
-    def documents(self, lane: str) -> Documents:
-        """See ``Engine``."""
-        with self._changed:
-            return dict(self._lanes[lane].documents) if lane in self._lanes else {}
+            known = self._lanes.get(lane, _Lane())
+            return Shown(known.record, self.now_ms(), dict(known.documents))
 
     def lanes(self) -> list[str]:
         """See ``Engine``."""

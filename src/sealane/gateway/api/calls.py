@@ -75,6 +75,9 @@ class Calls:
         if isinstance(held, Answer):
             self._note(signed, "", "", held)
             return held
+        if repeated := self._repeated(signed, held):
+            self._settled(signed, held, repeated, 0.0, 0.0)
+            return repeated
         TIMING.set(timing)
         self.traffic.waiting(held.name, 1)
         try:
@@ -89,7 +92,7 @@ class Calls:
     # --- who it is ------------------------------------------------------------------------------------------------
 
     def _admitted(self, signed: Signed) -> Held | Answer:
-        """Whose call it is, where key, signature and nonce are right."""
+        """Whose call it is, where key and signature are right."""
         now_s = self.clock.wall_ns() / NS_PER_S
         held = self.ring.find(signed.api_key, now_s)
         is_signed = signed.is_signed_with((held.secret if held else _NOBODY).reveal())
@@ -97,15 +100,17 @@ class Calls:
             return refusal(envelope.UNAVAILABLE, "unavailable", detail="the virtual keys cannot be read")
         if held is None or held.is_expired(now_s):
             return refusal(envelope.INVALID_KEY)
-        if not is_signed:
-            return refusal(envelope.INVALID_SIGNATURE)
+        return held if is_signed else refusal(envelope.INVALID_SIGNATURE)
+
+    def _repeated(self, signed: Signed, held: Held) -> Answer | None:
+        """The answer to a call whose nonce cannot be taken, None where it was."""
         try:
             is_new = self.replays.accept(held.fingerprint, signed.nonce)
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except SealaneError as error:
             return of_error(error)
-        return held if is_new else refusal(envelope.INVALID_NONCE, detail="the nonce was used, or is too far back")
+        return None if is_new else refusal(envelope.INVALID_NONCE, detail="the nonce was used, or is too far back")
 
     # --- what becomes of it ---------------------------------------------------------------------------------------
 
@@ -117,7 +122,7 @@ class Calls:
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except Crowded:
-            return envelope.throttled(self.clock.wall_ns() / NS_PER_S)
+            return envelope.throttled("too many calls are under way: wait for their answers")
         except SealaneError as error:
             return of_error(error)
 
@@ -133,9 +138,7 @@ class Calls:
         if why := policy_refusal(policy, method, params, canonical):
             raise Denied(why)
         if policy.share and not self.shares.takes(held.name, policy.share, method, self.clock.boot_ns()):
-            return refusal(
-                envelope.RATE_LIMIT, "throttled", detail="the key's share of the account's budget is used up"
-            )
+            return envelope.throttled("the key's share of the account's budget is used up")
         if method == HARMLESS:
             return key_info(signed, held)
         kind = method_class(method, params)

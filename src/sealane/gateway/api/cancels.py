@@ -105,12 +105,19 @@ class OwnOrders:
 
     async def are_own(self, forwarder: Forwarder, key: str, named: list[tuple[str, str]]) -> bool:
         """Whether all these orders are the key's: by what was noted, else by what Kraken shows of them."""
-        unknown = [(by, name) for by, name in named if not self._ledger.is_own(key, **{by: name})]
-        txids = [name for by, name in unknown if by == "txid"]
-        if not unknown or len(txids) < len(unknown):
-            return bool(named) and not unknown
-        rows = await self.rows_of(forwarder, "txid", ",".join(txids))
-        return set(self._ledger.own_among(key, rows)) >= set(txids)
+        txids = [name for by, name in named if by == "txid" and not self._ledger.is_own(key, txid=name)]
+        names = [name for by, name in named if by != "txid" and not self._ledger.is_placed(key, name)]
+        if not named or not all(self._ledger.is_own(key, cl_ord_id=name) for name in names):
+            return False
+        rows = await self.rows_of(forwarder, "txid", ",".join(txids)) if txids else {}
+        if not set(txids) <= set(self._ledger.own_among(key, rows)):
+            return False
+        return all([await self._is_shown(forwarder, key, name) for name in names])
+
+    async def _is_shown(self, forwarder: Forwarder, key: str, name: str) -> bool:
+        """Whether the open order of a name that the key asked for is its own: it may be another's of that name."""
+        rows = await self.rows_of(forwarder, "cl_ord_id", name)
+        return bool(rows) and len(self._ledger.own_among(key, rows)) == len(rows)
 
     async def rows_of(self, forwarder: Forwarder, by: str, name: str) -> Rows:
         """What Kraken shows of open orders by their txid, or of any by client order id; none where it does not."""

@@ -210,7 +210,7 @@ class Gateway:
             with self._public_calls.room("", "public"):
                 reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
         except Crowded:
-            return envelope.throttled(self._clock.wall_ns() / NS_PER_S)
+            return envelope.throttled("too many public calls are under way: wait for their answers")
         if isinstance(reply, Failure) or reply.status != 200 or not _is_envelope(reply.body):
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)

@@ -14,6 +14,7 @@ from sealane.gateway.api.market import Market
 from sealane.gateway.api.request import Signed
 from sealane.gateway.keys.key_file import Held
 from sealane.gateway.keys.ledger import By, Ledger
+from sealane.gateway.keys.pairs import Pair
 from sealane.gateway.keys.policy import Policy, priced, row_as_order, size_refusal
 
 Params = Mapping[str, object]
@@ -36,14 +37,23 @@ class OrderDesk:
         if not priced(policy, method):
             return
         existing = await self._existing(forwarder, key, params) if method in ("AmendOrder", "EditOrder") else None
-        named = params.get("pair") or (existing or {}).get("pair")
-        try:
-            pair = (await self.market.canonical())(str(named))
-        except KeyError:
-            raise Denied(f"pair {str(named)[:40]!r} is not known") from None
+        pair = await self._pair(params.get("pair"), (existing or {}).get("pair"))
         why = size_refusal(policy, params, pair, await self.market.last_price(pair), existing)
         if why:
             raise Denied(why)
+
+    async def _pair(self, named: object, changed: object) -> Pair:
+        """The pair of an order: as the call names it, or of the order that is changed; where both are told, one."""
+        canonical = await self.market.canonical()
+        found = []
+        for name in [one for one in (named, changed) if one] or [named]:
+            try:
+                found.append(canonical(str(name)))
+            except KeyError:
+                raise Denied(f"pair {str(name)[:40]!r} is not known") from None
+        if found[0] != found[-1]:
+            raise Denied(f"the order that it changes is on {found[-1].altname}, not on {found[0].altname}")
+        return found[0]
 
     async def _existing(self, forwarder: Forwarder, key: str, params: Params) -> Mapping[str, object] | None:
         """The order that is changed: as Kraken shows it, because it may have been changed since it was placed."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 HOLD_S = 20.0
 """How long a call waits for its turn, while a lane is handed over for example."""
-CLASS_MAX = {"read": 16, "trade": 32, "cancel": 64, "fund": 2, "public": 16}
+CLASS_MAX = {"read": 32, "trade": 32, "cancel": 64, "fund": 2, "public": 64}
 ALL_MAX, FOR_CANCELS = 512, 128
 
 

@@ -103,9 +103,9 @@ def counters(document: Document) -> Html:
     ]
     note = "As kept here for every process of this store. Kraken's own never stand higher."
     if not rows:
-        return section(
-            "counters", "Rate counters", empty("No limits are kept for this exchange (SEALANE_TIER is off).")
-        )
+        was_read = any(one["orders_in_doubt"] is not None for one in document["accounts"])
+        told = "No limits are kept for this exchange (SEALANE_TIER is off)." if was_read else "Not looked at yet."
+        return section("counters", "Rate counters", empty(told))
     heads = ("account and counter", "level", "drains", "waits for room", "open orders")
     numbers = ("waits for room", "open orders")
     return section("counters", "Rate counters", table("Kraken's counters", heads, rows, numbers=numbers), note=note)

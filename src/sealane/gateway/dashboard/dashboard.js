@@ -10,7 +10,7 @@
   let heardAt = Date.now(), stream = null, againAt = 0, full = false;
 
   function clock(at) {
-    return new Date(at).toLocaleTimeString([], { hour12: false });
+    return `${new Date(at).toISOString().slice(11, 19)} UTC`;
   }
 
   function lasted(ms) {

@@ -34,7 +34,7 @@ def _lane(one: LaneRow) -> tuple[object, ...]:
         )
     return (
         one["name"],
-        stacked(holder_told(one), _under_way(one)),
+        tag("span", stacked(holder_told(one), _under_way(one)), class_="wide"),
         stacked(f"{one['waiting']:,}", "one in flight" if one["in_flight"] else ""),
         _nonce(one),
         _refusals(one),

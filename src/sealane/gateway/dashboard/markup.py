@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 
 
@@ -13,6 +14,8 @@ class Html(str):
 
 
 NOTHING = Html("")
+ATTRIBUTES_KEPT = 2_048
+"""Most attributes are the same every time."""
 _VOID = frozenset({"br", "link", "meta"})
 
 
@@ -23,19 +26,20 @@ def html(value: object) -> Html:
 
 def joined(parts: Iterable[object], between: str = "") -> Html:
     """Parts one after the other, escaped unless they are markup."""
-    return Html(escape(between).join(html(part) for part in parts))
+    return Html((escape(between) if between else "").join([html(part) for part in parts]))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Html:
     """One element. ``class_`` is ``class`` and ``data_label`` is ``data-label``; None and False leave one out."""
-    said = "".join(
-        _attribute(key, value) for key, value in attributes.items() if value is not None and value is not False
-    )
+    said = "".join([_attribute(key, value) for key, value in attributes.items()]) if attributes else ""
     opening = f"<{name}{said}>"
-    return Html(opening if name in _VOID else f"{opening}{joined(children)}</{name}>")
+    return Html(opening if name in _VOID else f"{opening}{''.join([html(child) for child in children])}</{name}>")
 
 
+@lru_cache(ATTRIBUTES_KEPT, typed=True)  # 1 and True are two things here
 def _attribute(key: str, value: object) -> str:
+    if value is None or value is False:
+        return ""
     name = key.rstrip("_").replace("_", "-")
     return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
 
@@ -45,7 +49,7 @@ def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[object]], 
 
     The first cell of a row is its head. ``numbers`` names the columns that are set to the right.
     """
-    names, right = list(heads), frozenset(numbers)
+    names, right = [_titled(name) for name in heads], frozenset(map(_titled, numbers))
     head = tag(
         "tr",
         *(tag("th", name, scope="col", role="columnheader", class_=_side(name, right)) for name in names),
@@ -59,6 +63,10 @@ def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[object]], 
         tag("tbody", *body, role="rowgroup"),
         role="table",
     )
+
+
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _cells(names: list[str], cells: list[object], right: frozenset[str]) -> Iterable[Html]:

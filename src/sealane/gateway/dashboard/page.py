@@ -100,11 +100,16 @@ def _reasons(document: Document) -> Html:
 
 def _tiles(document: Document) -> Html:
     rows, minutes = document["accounts"], document["minutes"]
-    usable = sum(one["available"] is True for one in rows)
+    usable, was_seen = sum(one["available"] is True for one in rows), any(one["available"] is not None for one in rows)
     doubts, medians = document["doubts"], [one["wait_p50_s"] for one in minutes if one["wait_p50_s"] is not None]
     oldest_s = doubts["oldest_age_s"]
     tiles = (
-        ("Accounts available", f"{usable} of {len(rows)}", "" if usable == len(rows) else "warn", ""),
+        (
+            "Accounts available",
+            f"{usable} of {len(rows)}" if was_seen else "not known",
+            "" if usable == len(rows) else "warn",
+            "",
+        ),
         (
             "Orders in doubt",
             f"{doubts['count']:,}" if doubts["known"] else "not known",
@@ -113,7 +118,7 @@ def _tiles(document: Document) -> Html:
         ),
         ("Calls in the last hour", f"{sum(one['calls'] for one in minutes):,}", "", f"{document['calls']:,} in all"),
         ("Refused in the last hour", f"{sum(one['refusals'] for one in minutes):,}", "", ""),
-        ("Median wait", waited(medians[-1] if medians else None), "", "in the last minute with calls"),
+        ("Median wait", waited(medians[-1] if medians else None), "", "in the last busy minute" if medians else ""),
         ("Up for", lasted(document["uptime_s"]), "", _looked(document)),
     )
     return tag("dl", *(_tile(*tile) for tile in tiles), class_="tiles")

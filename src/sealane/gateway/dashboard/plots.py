@@ -39,7 +39,7 @@ def _row(one: MinuteRow) -> tuple[object, ...]:
 def _calls(minutes: list[MinuteRow]) -> Html:
     total, highest = sum(one["calls"] for one in minutes), max(one["calls"] for one in minutes)
     bars = _bars(minutes, lambda one: one["calls"], highest, "calls")
-    told = f"{total:,} in the last hour" + (f", at most {highest:,} a minute" if total else "")
+    told = f"{total:,} in the last hour, at most {highest:,} a minute" if total else "none in the last hour"
     return _plot("Calls", told, f"{highest:,} a minute" if total else "", bars)
 
 

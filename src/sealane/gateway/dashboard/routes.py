@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -36,12 +37,12 @@ def dashboard_routes(
         return statistics(state(), went.seen(), virtual_keys(), show_amounts=show_amounts)
 
     async def root(request: Request) -> Response:
-        return HTMLResponse(str(page(document())))
+        return HTMLResponse(await asyncio.to_thread(page, document()))
 
     async def figures(request: Request) -> Response:
         return JSONResponse(document())
 
-    events = EventStream({"statistics": document, "page": lambda: content(document())}, clock)
+    events = EventStream(document, {"statistics": dict, "page": content}, clock)
     return [
         Route("/", root, methods=["GET"]),
         Route("/statistics", figures, methods=["GET"]),

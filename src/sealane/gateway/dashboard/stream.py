@@ -1,6 +1,7 @@
 """``/events``: server-sent events, the whole anew every ``EVERY_S``, for as long as somebody listens.
 
-1. There are so many streams at once; one more is answered with 503. All of one form share what is made for them.
+1. There are so many streams at once; one more is answered with 503. All of one form share what is made for them, on a
+   thread: the event loop has calls to pass through.
 2. What is sent is awaited, so nothing piles up for anybody; who takes nothing is hung up on (``wire.py``).
 3. A stream ends at once when the service does. Its scope says that it has no end of its own (``ENDLESS``), and the
    connection ends it then.
@@ -18,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sealane.core.nonce import NS_PER_S
+from sealane.gateway.statistics_form import Document
 from sealane.gateway.wire import ENDLESS
 from sealane.runtime.clock import Clock
 
@@ -29,21 +31,23 @@ RETRY_MS = 2_000
 """When a browser asks again after an end."""
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
 
-Make = Callable[[], object]
-"""What an event carries, made anew."""
+Take = Callable[[], Document]
+"""Takes the document of now; on the event loop."""
+Make = Callable[[Document], object]
+"""What an event carries, made of a document; on a thread."""
 
 
 @dataclass
 class _Made:
     at_ns: int
-    event: bytes
+    event: asyncio.Task[bytes]
 
 
 class EventStream:
     """The endpoint. ``forms`` makes what is sent by its name, as in ``/events?as=page``; the first is the default."""
 
-    def __init__(self, forms: dict[str, Make], clock: Clock) -> None:
-        self._forms, self._clock = forms, clock
+    def __init__(self, take: Take, forms: dict[str, Make], clock: Clock) -> None:
+        self._take, self._forms, self._clock = take, forms, clock
         self._made: dict[str, _Made] = {}
         self.open = 0
 
@@ -88,18 +92,24 @@ class EventStream:
             gone.cancel()
 
     async def _go_on(self, form: str, gone: asyncio.Future[None], send: Send) -> None:
-        body = f"retry: {RETRY_MS}\n\n".encode() + self._event(form)
+        first = f"retry: {RETRY_MS}\n\n".encode()
         while not gone.done():
+            body = first + await self._event(form)
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            first = b""
             await asyncio.wait((gone,), timeout=EVERY_S)
-            body = self._event(form)
 
-    def _event(self, form: str) -> bytes:
+    async def _event(self, form: str) -> bytes:
         now_ns, made = self._clock.boot_ns(), self._made.get(form)
         if made is None or now_ns - made.at_ns >= SHARED_S * NS_PER_S:
-            text = json.dumps(self._forms[form](), separators=(",", ":"))
-            made = self._made[form] = _Made(now_ns, f"event: {form}\ndata: {text}\n\n".encode())
-        return made.event
+            work = asyncio.to_thread(_encoded, form, self._forms[form], self._take())
+            made = self._made[form] = _Made(now_ns, asyncio.ensure_future(work))
+        return await asyncio.shield(made.event)  # others wait for it too
+
+
+def _encoded(form: str, make: Make, document: Document) -> bytes:
+    text = json.dumps(make(document), separators=(",", ":"))
+    return f"event: {form}\ndata: {text}\n\n".encode()
 
 
 async def _gone(receive: Receive) -> None:

@@ -2,8 +2,9 @@
 
 1. An order is noted before it is sent and its txid after: a gateway that was killed in between still knows it by the
    name that it went under, its ``cl_ord_id`` or ``userref``.
-2. ``key`` is a virtual key's *name*, which a rotation keeps. An order is one key's: of a ``cl_ord_id`` that two keys
-   of an account gave, the later one's; where its txid is known, that decides.
+2. ``key`` is a virtual key's *name*, which a rotation keeps. An order is one key's: where its txid is known, that
+   decides. To have asked under a name makes no order of that name one's own: it must have been placed, or have been
+   opened since. Of two keys that asked, it is the later one's.
 3. A ``userref`` names many orders and guards nothing, so a row is known by it only together with pair, side and
    volume, and when it was opened.
 4. Used by one thread (SQLite enforces it). WAL without a sync at every write: kill -9 loses nothing, power loss may
@@ -41,6 +42,9 @@ CREATE INDEX IF NOT EXISTS orders_by_time ON orders (asked_s);
 CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WITHOUT ROWID;
 """
 _MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no key's own, and left alone"
+_INSERT = "INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)"
+_NAMED = "kind = ? AND name = ? AND key = ?"
+_MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
 _BY_TXID = "SELECT fields FROM orders WHERE txid = ? AND key = ? ORDER BY id DESC LIMIT 1"
 _BY_NAME = "SELECT fields FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? ORDER BY id DESC LIMIT 1"
 
@@ -58,34 +62,30 @@ class Ledger:
             path.touch(FILE_MODE)
             self._db = _opened(path)
 
-    def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> None:
+    def asked(self, key: str, name: str, by: By, order: Mapping[str, Any], at_s: float, *, account: str = "") -> int:
         """An order is about to be sent. ``order`` has Kraken's names: pair, type, ordertype, volume, price …
 
-        ``account`` tells one account's names from another's.
+        ``account`` tells one account's names from another's. Returns the note's number: of orders that share a
+        ``userref``, ``placed`` and ``not_placed`` know by it which one is meant.
         """
         row = (account, key, by, _plain(by, name), json.dumps(dict(order), default=str), at_s)
-        self._run("INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)", row)
+        return self._change(_INSERT, row).lastrowid or 0
 
-    def placed(self, key: str, name: str, by: By, txid: str) -> None:
+    def placed(self, key: str, name: str, by: By, txid: str, *, number: int | None = None) -> None:
         """Kraken's id of the order that was asked for under this name; of several, the first without one."""
-        self._run(
-            "UPDATE orders SET txid = ? WHERE id = (SELECT min(id) FROM orders "
-            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL) "
-            "AND NOT EXISTS (SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
-            (txid, by, _plain(by, name), key, txid, key),
+        self._change(
+            f"UPDATE orders SET txid = ? WHERE {_MEANT} AND NOT EXISTS "  # noqa: S608 - the statement is a constant
+            "(SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
+            (txid, by, _plain(by, name), key, number, txid, key),
         )
 
-    def not_placed(self, key: str, name: str, by: By) -> None:
-        """The order that was asked for under this name was refused, and never will be; of several, the last."""
-        self._run(
-            "DELETE FROM orders WHERE id = (SELECT max(id) FROM orders "
-            "WHERE kind = ? AND name = ? AND key = ? AND txid IS NULL)",
-            (by, _plain(by, name), key),
-        )
+    def not_placed(self, key: str, name: str, by: By, *, number: int | None = None) -> None:
+        """The order that was asked for under this name never will be; of several, the first without a txid."""
+        self._change(f"DELETE FROM orders WHERE {_MEANT}", (by, _plain(by, name), key, number))  # noqa: S608 - as above
 
     def changed(self, key: str, txid: str, order: Mapping[str, Any], *, new_txid: str | None = None) -> None:
         """An order is now as told here, after an AmendOrder; after an EditOrder under another txid."""
-        self._run(
+        self._change(
             "UPDATE orders SET fields = ?, txid = ? WHERE txid = ? AND key = ?",
             (json.dumps(dict(order), default=str), new_txid or txid, txid, key),
         )
@@ -93,11 +93,15 @@ class Ledger:
     def is_own(
         self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
     ) -> bool:
-        """Whether the key placed an order of this id; of several ids, all must be its own. Without any: False."""
+        """Whether the key asked for an order of this id; of several ids, all must be its own. Without any: False."""
         names = [("cl_ord_id", cl_ord_id), ("userref", None if userref is None else str(userref))]
         by_name = [self._latest(kind, name, key) == key for kind, name in names if name is not None]
         by_txid = [] if txid is None else [self._owner_of(txid) == key]
         return bool(by_name or by_txid) and all(by_name) and all(by_txid)
+
+    def is_placed(self, key: str, cl_ord_id: str) -> bool:
+        """Whether the last order of this name that is known to have been placed is the key's."""
+        return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
 
     def order(self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None) -> Mapping[str, Any] | None:
         """An order of the key as it was asked for, or last changed; None where there is none."""
@@ -120,7 +124,7 @@ class Ledger:
             return owner == key
         cl_ord_id, userref = row.get("cl_ord_id"), row.get("userref")
         if isinstance(cl_ord_id, str) and cl_ord_id:
-            return self._latest("cl_ord_id", cl_ord_id, key) == key
+            return self._asker(cl_ord_id, key, _amount(row.get("opentm"))) == key
         return userref is not None and self._is_asked_for(key, str(userref), row)
 
     def _is_asked_for(self, key: str, userref: str, row: Mapping[str, Any]) -> bool:
@@ -152,11 +156,21 @@ class Ledger:
 
     def _latest(self, kind: str, name: str, key: str) -> str | None:
         """Who gave this name last, among the keys of the account for which the key gave it."""
+        return self._latest_of("TRUE", kind, name, key)
+
+    def _asker(self, name: str, key: str, opened_s: Decimal | None) -> str | None:
+        """Who asked last for an order of this name that is known by its name alone, before it was opened."""
+        before_s = CLOCKS_APART_S + float(opened_s if opened_s is not None else "inf")
+        return self._latest_of("txid IS NULL AND asked_s <= ?", "cl_ord_id", name, key, before_s)
+
+    def _latest_of(self, which: str, kind: str, name: str, key: str, *values: object) -> str | None:
+        """``which`` is one of the conditions above, and no text from outside."""
         name = _plain(kind, name)
         rows = self._run(
-            "SELECT key FROM orders WHERE kind = ? AND name = ? AND (key = ? OR account != '' AND account IN "
-            "(SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1",
-            (kind, name, key, kind, name, key),
+            f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' "  # noqa: S608
+            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) "
+            "ORDER BY id DESC LIMIT 1",
+            (*values, kind, name, key, kind, name, key),
         )
         return str(rows[0][0]) if rows else None
 
@@ -165,9 +179,9 @@ class Ledger:
     def arm(self, key: str, at_s: float | None) -> None:
         """Set the key's dead-man switch to a time (Unix, seconds), or put it off with None."""
         if at_s is None:
-            self._run("DELETE FROM timers WHERE key = ?", (key,))
+            self._change("DELETE FROM timers WHERE key = ?", (key,))
         else:
-            self._run("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
+            self._change("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
 
     def due(self, now_s: float) -> list[str]:
         """The keys whose switch is due, the longest due first. They stay so until they are armed anew or put off."""
@@ -179,7 +193,7 @@ class Ledger:
 
     def forget_before(self, at_s: float) -> int:
         """Forget orders that were asked for before; returns how many. One that is still open is then nobody's."""
-        return len(self._run("DELETE FROM orders WHERE asked_s < ? RETURNING id", (at_s,)))
+        return self._change("DELETE FROM orders WHERE asked_s < ?", (at_s,)).rowcount
 
     def close(self) -> None:
         """Close the file."""
@@ -188,6 +202,10 @@ class Ledger:
     def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._told():
             return self._db.execute(statement, values).fetchall()
+
+    def _change(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        with self._told():
+            return self._db.execute(statement, values)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -237,4 +237,5 @@ def _flags(order: Mapping[str, Any]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    return "missing" if value is None else repr(value)[:CHARACTERS_MAX]
+    """A value as a message may repeat it: short, on one line, in ASCII, for it may stand in a header."""
+    return "missing" if value is None else ascii(value)[:CHARACTERS_MAX]

@@ -2,7 +2,7 @@
 
 1. What is not allowed is denied, also a method that nobody knows, and a parameter that cannot be read.
 2. ``refusal`` needs nothing but the call. Where ``priced`` says so, ``size_refusal`` is asked as well, with a price.
-3. A refusal is a sentence for the bot's owner. It repeats what the bot sent, shortened, and no secret.
+3. A refusal is a sentence for the bot's owner, in ASCII. It repeats what the bot sent, shortened, and no secret.
 """
 
 from __future__ import annotations
@@ -32,6 +32,15 @@ _EXPORTS = frozenset({"AddExport", "RemoveExport"})
 _FUNDS = frozenset({"WalletTransfer", "CreateSubaccount", "AccountTransfer"})
 _SPOKEN = {FUND: "move funds", WS_TOKEN: "take WebSocket tokens"}
 _NO = ("", "0", "false", "none")
+_NEW_ORDER = {"type", "ordertype", "volume", "price", "price2"}
+_AMENDMENT = {"order_qty", "limit_price", "trigger_price"}
+_ELSEWHERE = {
+    "AddOrder": frozenset({"orders", *_AMENDMENT}),
+    "AddOrderBatch": frozenset({*_NEW_ORDER, *_AMENDMENT}),
+    "EditOrder": frozenset({"orders", "type", "ordertype", *_AMENDMENT}),
+    "AmendOrder": frozenset({"orders", *_NEW_ORDER}),
+}
+"""Fields of other methods. Kraken passes over them, but sizes are read by them: they would show another order."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,13 @@ def refusal(policy: Policy, method: str, params: Mapping[str, Any], canonical: C
     """
     if not _allows(policy, method, params):
         kind = method_class(method, params)
-        return f"this key is not allowed {f'{kind}: {method}' if kind else f'{method[:40]}, which is not known here'}"
-    if policy.pairs is None or method not in _TRADES:
+        return f"this key is not allowed {f'{kind}: {method}' if kind else f'{method[:40]!a}, which is not known here'}"
+    if method not in _TRADES:
+        return None
+    strays = sorted(_ELSEWHERE[method] & params.keys())
+    if strays and (policy.pairs is not None or policy.max_order is not None or policy.price_band is not None):
+        return f"{method} has no {strays[0]}: with it, what the order comes to cannot be told"
+    if policy.pairs is None:
         return None
     try:
         orders_in(params)
@@ -191,7 +205,7 @@ def _named_pair_refusal(policy: Policy, method: str, named: object, canonical: C
     try:
         return pair_refusal(policy, canonical(str(named)))
     except KeyError:
-        return f"pair {str(named)[:40]!r} is not known"
+        return f"pair {str(named)[:40]!a} is not known"
 
 
 def pair_refusal(policy: Policy, pair: Pair) -> str | None:

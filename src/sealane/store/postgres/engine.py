@@ -11,7 +11,7 @@ from typing import Any
 
 from sealane.core.lease import Grant, Lost, Record, Wait, Waiter
 from sealane.core.nonce import MAX_NONCE
-from sealane.store.engine import ENGINE_LIMIT_S, Documents
+from sealane.store.engine import ENGINE_LIMIT_S, Documents, Shown
 from sealane.store.postgres.address import address_of
 from sealane.store.postgres.limit import Limit
 from sealane.store.postgres.listener import Listener
@@ -24,9 +24,10 @@ _STATEMENTS = {
     "release": "SELECT {schema}.release(%s::text, %s::text, %s::bigint, %s::bigint, %s::text[], %s::text[],"
     " %s::bigint)",
     "withdraw": "SELECT {schema}.withdraw(%s::text, %s::text, %s::bigint)",
-    "show": "SELECT incarnation, quiet_until_ms, epoch, host, claimed, since_ms, expires_ms, floor, ceiling, clean,"
-    " waiting, waiting_until_ms FROM {schema}.lanes WHERE lane = %s::text",
-    "documents": "SELECT name, document FROM {schema}.documents WHERE lane = %s::text",
+    "show": "SELECT {schema}.clock_ms(), {schema}.documents_of(asked.lane), l.lane IS NOT NULL, l.incarnation,"
+    " l.quiet_until_ms, l.epoch, l.host, l.claimed, l.since_ms, l.expires_ms, l.floor, l.ceiling, l.clean,"
+    " l.waiting, l.waiting_until_ms"
+    " FROM (SELECT %s::text AS lane) AS asked LEFT JOIN {schema}.lanes AS l ON l.lane = asked.lane",
     "lanes": 'SELECT lane FROM {schema}.lanes ORDER BY lane COLLATE "C"',
     "fsync": "SELECT current_setting('fsync')",
     "now": "SELECT {schema}.clock_ms()",
@@ -106,18 +107,13 @@ class PostgresEngine:
         """See ``Engine``."""
         return self._listener.listen(host, wanted)
 
-    def show(self, lane: str) -> Record | None:
+    def show(self, lane: str) -> Shown:
         """See ``Engine``."""
-        rows = self._ask("show", lane)
-        if not rows:
-            return None
-        *known, hosts, until_ms = rows[0]
+        now_ms, documents, there, *known, hosts, until_ms = self._ask("show", lane)[0]
+        if not there:
+            return Shown(None, now_ms, documents)
         waiters = tuple(Waiter(*waiter) for waiter in zip(hosts, until_ms, strict=True))
-        return replace(Record(*known), waiters=waiters)
-
-    def documents(self, lane: str) -> Documents:
-        """See ``Engine``."""
-        return dict(self._ask("documents", lane))
+        return Shown(replace(Record(*known), waiters=waiters), now_ms, documents)
 
     def lanes(self) -> list[str]:
         """See ``Engine``."""

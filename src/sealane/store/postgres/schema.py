@@ -78,12 +78,12 @@ class Schema:
     def _bring_up(self, connection: Connection) -> None:
         self._check_server(connection)
         latest = files()[-1][0]
-        if self._number(connection) < latest:
+        if (number := self._number(connection)) < latest:
             with connection.transaction():
                 connection.execute("SELECT set_config('lock_timeout', '4000', true)")
                 connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (self._lock(),))
                 self._apply(connection, self._number(connection))
-        elif (number := self._number(connection)) > latest:
+        elif number > latest:
             raise SettingsError(
                 f"the schema {self._name} at {self._wires.address.shown} is at step {number}, and this Sealane knows "
                 f"{latest}: update Sealane here, as was done on another host"

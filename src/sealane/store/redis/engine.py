@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sealane.core.lease import CLAIM_MS, PATIENCE_MS, Grant, Lost, Record, Wait, Waiter
 from sealane.errors import SettingsError, Unavailable
-from sealane.store.engine import Documents
+from sealane.store.engine import Documents, Shown
 from sealane.store.intents import SETTLED_KEPT
 from sealane.store.redis.address import address_in
 from sealane.store.redis.listener import Listener
@@ -86,16 +86,11 @@ class RedisEngine:
         listener.start()
         return listener.end
 
-    def show(self, lane: str) -> Record | None:
+    def show(self, lane: str) -> Shown:
         """See ``Engine``."""
-        flat, waiters = self._run(script("show"), self._address.lane_keys(lane)[:2], write=False)
-        return _record(flat, waiters) if flat else None
-
-    def documents(self, lane: str) -> Documents:
-        """See ``Engine``."""
-        key = self._address.lane_keys(lane)[2]
-        (flat,) = self._wire.call(key, [("HGETALL", key)])
-        return dict(_pairs(self._checked(flat)))
+        keys = self._address.lane_keys(lane)[:3]
+        clock, flat, waiters, documents = self._run(script("show"), keys, write=False)
+        return Shown(_record(flat, waiters) if flat else None, _milliseconds(clock), dict(_pairs(documents)))
 
     def lanes(self) -> list[str]:
         """See ``Engine``. A scan of all keys of the server, the prefix's and others."""
@@ -105,8 +100,7 @@ class RedisEngine:
     def now_ms(self) -> int:
         """See ``Engine``."""
         (reply,) = self._wire.call(self._address.owners_key(), [("TIME",)])
-        seconds, micros = self._checked(reply)
-        return int(seconds) * 1_000 + int(micros) // 1_000
+        return _milliseconds(self._checked(reply))
 
     def _step(self, name: str, lane: str, host: str, *arguments: str, again: bool = True) -> list[str]:
         given: tuple[str | int, ...] = (self.lease_ms, PATIENCE_MS, CLAIM_MS, WAKE_MS, host, *arguments)
@@ -181,7 +175,8 @@ class RedisEngine:
         sync: bool = False,
     ) -> Reply:
         """What a script returns, once it is as durable as was asked for."""
-        self._look_at_server(keys[0])
+        if write:
+            self._look_at_server(keys[0])
         after: list[Command] = []
         if write and self._address.replicas:
             after.append(("WAIT", self._address.replicas, REPLICAS_MS))
@@ -236,6 +231,11 @@ class RedisEngine:
 
 def _nonce(number: int) -> str:
     return str(max(0, number))
+
+
+def _milliseconds(clock: Sequence[str]) -> int:
+    seconds, micros = clock
+    return int(seconds) * 1_000 + int(micros) // 1_000
 
 
 def _flat(documents: Documents) -> list[str]:

@@ -1,2 +1,5 @@
--- The record as it stands. KEYS: lease, waiters
-return { redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1) }
+-- What is known of a lane, as it stands. KEYS: lease, waiters, documents
+return {
+  redis.call('TIME'), redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1),
+  redis.call('HGETALL', KEYS[3]),
+}
