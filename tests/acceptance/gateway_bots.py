@@ -50,7 +50,7 @@ def ccxt_call(url: str, key: str, secret: str) -> Call:
     def call(method: str, fields: dict[str, Any], repeat_key: str) -> Document:
         try:
             return getattr(exchange, f"privatePost{method}")(fields)
-        except ccxt.ExchangeError as error:
+        except ccxt.BaseError as error:  # it tells Kraken's answer in its text, where there was one
             found = re.search(r"\{.*\}", str(error))
             if found is None:
                 raise
