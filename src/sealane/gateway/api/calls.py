@@ -21,7 +21,7 @@ from sealane.core.secret import Secret
 from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.cancels import insist
-from sealane.gateway.api.envelope import Answer, of_error, of_verdict, refusal
+from sealane.gateway.api.envelope import RATE_LIMIT, Answer, of_error, of_verdict, refusal, throttled
 from sealane.gateway.api.key_info import key_info
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import Denied, OrderDesk
@@ -122,7 +122,8 @@ class Calls:
         except Unreadable as trouble:
             return refusal(trouble.error, detail=trouble.detail)
         except Crowded:
-            return envelope.throttled("too many calls are under way: wait for their answers")
+            now_s = self.clock.wall_ns() / NS_PER_S
+            return throttled(now_s, "too many calls are under way: wait for their answers")
         except SealaneError as error:
             return of_error(error)
 
@@ -138,7 +139,7 @@ class Calls:
         if why := policy_refusal(policy, method, params, canonical):
             raise Denied(why)
         if policy.share and not self.shares.takes(held.name, policy.share, method, self.clock.boot_ns()):
-            return envelope.throttled("the key's share of the account's budget is used up")
+            return refusal(RATE_LIMIT, "throttled", detail="the key's share of the account's budget is used up")
         if method == HARMLESS:
             return key_info(signed, held)
         kind = method_class(method, params)

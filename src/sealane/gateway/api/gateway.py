@@ -29,7 +29,7 @@ from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.calls import Account, Calls
 from sealane.gateway.api.cancels import OwnOrders
-from sealane.gateway.api.envelope import Answer, refusal
+from sealane.gateway.api.envelope import Answer, refusal, throttled
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
@@ -210,7 +210,8 @@ class Gateway:
             with self._public_calls.room("", "public"):
                 reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
         except Crowded:
-            return envelope.throttled("too many public calls are under way: wait for their answers")
+            now_s = self._clock.wall_ns() / NS_PER_S
+            return throttled(now_s, "too many public calls are under way: wait for their answers")
         if isinstance(reply, Failure) or reply.status != 200 or not _is_envelope(reply.body):
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
