@@ -34,6 +34,7 @@ from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
 from sealane.gateway.api.shares import Shares
+from sealane.gateway.api.switches import Switches
 from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import KeyRing
@@ -46,8 +47,6 @@ from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
 LOCK = "gateway.lock"
 LOCK_PAUSE_S = 0.05
-TIMER_PAUSE_S = 0.5
-"""How often the dead-man switches are looked at."""
 JSON = (b"content-type", b"application/json; charset=utf-8")
 
 logger = logging.getLogger("sealane.gateway")
@@ -82,14 +81,14 @@ class Gateway:
         self._calls: Calls | None = None
         self._public_calls = Waiting()
         self._lock: int | None = None
-        self._timers: asyncio.Task[None] | None = None
+        self._switches = Switches(self._opened, clock)
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._accounts = {name: Account(self._make(name), lane) for name, lane in self._lanes.items()}
         self._opened()
-        self._timers = asyncio.get_running_loop().create_task(self._watch_timers(), name="sealane-dead-man")
+        self._switches.begin()
         return self
 
     async def __aexit__(
@@ -98,23 +97,19 @@ class Gateway:
         await self.close()
 
     async def close(self) -> None:
-        """Let calls under way come to their end, and everything go."""
+        """Let calls under way come to their end, and everything go: each, whatever becomes of the others."""
         accounts, self._accounts = self._accounts, {}
-        if self._timers is not None:
-            self._timers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timers
-        for account in accounts.values():
-            await account.forwarder.close()
         calls, self._calls = self._calls, None
-        if calls is not None:
-            calls.replays.close()
-            calls.ring.close()
-            calls.orders.ledger.close()
-            calls.audit.close()
         lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
+        async with contextlib.AsyncExitStack() as last_first:
+            if lock is not None:
+                last_first.callback(os.close, lock)
+            if calls is not None:
+                for part in (calls.audit, calls.orders.ledger, calls.ring, calls.replays):
+                    last_first.callback(part.close)
+            for account in accounts.values():
+                last_first.push_async_callback(account.forwarder.close)
+            last_first.push_async_callback(self._switches.close)
 
     def _opened(self) -> Calls | None:
         """What answers calls, once the folder is this gateway's; None while it is another's, or cannot be used."""
@@ -216,39 +211,6 @@ class Gateway:
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
         return Answer(reply.body)
-
-    # --- dead-man switches ----------------------------------------------------------------------------------------
-
-    async def _watch_timers(self) -> None:
-        """Cancel the orders of the keys whose switch is due; tried again until it is done."""
-        while True:
-            await asyncio.sleep(TIMER_PAUSE_S)
-            calls = self._opened()
-            if calls is None:
-                continue
-            try:
-                due = calls.orders.ledger.due(self._clock.wall_ns() / NS_PER_S)
-            except NotDurable as error:
-                logger.error("the dead-man switches cannot be read: %s", error)
-                continue
-            for key in due:
-                await self._fire(calls, key)
-
-    async def _fire(self, calls: Calls, key: str) -> None:
-        held = next((one for one in calls.ring.all() if one.name == key), None)
-        account = calls.accounts.get(held.account) if held else None
-        if account is None:
-            logger.error("the dead-man switch of %s is due, and no account of it is served here", key)
-            calls.orders.ledger.arm(key, None)
-            return
-        try:
-            answer = await calls.orders.own.cancel_all(account.forwarder, key)
-        except SealaneError as error:
-            logger.warning("the dead-man switch of %s could not cancel, and will try again: %s", key, error)
-            return
-        if not answer.errors:
-            calls.orders.ledger.arm(key, None)
-            logger.warning("the dead-man switch of %s cancelled %d orders", key, answer.count)
 
 
 async def _body(receive: Receive) -> bytes:
