@@ -32,7 +32,7 @@ from sealane.gateway.api.cancels import OwnOrders
 from sealane.gateway.api.envelope import Answer, refusal, throttled
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
-from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
+from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_head, public_target
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.switches import Switches
 from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
@@ -190,13 +190,14 @@ class Gateway:
             return await self._public(public_target(path, query or body))
         if not path.startswith(PRIVATE.encode()) or verb != "POST":
             raise Unreadable(envelope.UNKNOWN_METHOD, "there is /0/private/… by POST, and /0/public/… by GET")
-        signed = private_request(path, query, scope["headers"], await _body(receive))
+        head = private_head(path, query, scope["headers"])
+        body = await _body(receive)
         calls = self._calls or await self._ready()
         if calls is None and self.trouble:
             return refusal(envelope.UNAVAILABLE, "unavailable", detail="the gateway's data folder cannot be used")
         if calls is None:
             return refusal(envelope.BUSY, "unavailable", detail="another gateway works on this data folder")
-        return await calls.answer(signed)
+        return await calls.answer(head, body)
 
     async def _public(self, target: str) -> Answer:
         if not self._accounts:
