@@ -305,7 +305,7 @@ def test_own_orders_are_cancelled_and_nobody_else_s(keys, tmp_path):
 
 
 def test_the_dead_man_switch_of_a_key_cancels_its_own_orders_also_after_a_restart(keys, tmp_path, monkeypatch):
-    monkeypatch.setattr("sealane.gateway.api.gateway.TIMER_PAUSE_S", 0.02)
+    monkeypatch.setattr("sealane.gateway.api.switches.PAUSE_S", 0.02)
 
     async def arm():
         async with gateway_desk(tmp_path / "gateway") as desk:
@@ -408,3 +408,22 @@ def test_hard_buy_off_holds_through_the_gateway(keys, tmp_path, monkeypatch):
     assert bought.errors == ["EGeneral:Permission denied"]
     assert sold.errors == []
     assert os.environ["HARD_BUY_OFF"] == "1"
+
+
+def test_what_cannot_be_closed_keeps_nothing_else_open(keys, tmp_path, monkeypatch):
+    async def run():
+        async with gateway_desk(tmp_path / "gateway") as desk:
+            assert (await desk.bot().ask("Balance")).errors == []
+
+            async def broken(self, close=Forwarder.close):
+                await close(self)
+                raise RuntimeError("a fault")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Forwarder, "close", broken)
+                with pytest.raises(RuntimeError, match="a fault"):
+                    await desk.gateway.close()
+        async with gateway_desk(tmp_path / "gateway") as after:  # its folder is free
+            return await after.bot("other").ask("GetApiKeyInfo")
+
+    assert asyncio.run(run()).errors == []

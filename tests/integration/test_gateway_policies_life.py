@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gateway_bench import DENIED, LIMIT, Bot, Key, Make, OnThread
 
-from sealane.gateway.api import gateway as gateway_module
+from sealane.gateway.api import switches
 from sealane.simulator import Simulator
 from sealane.simulator.accounts import SimAccount
 
@@ -19,7 +19,7 @@ RATE_LIMIT = {"error": ["EAPI:Rate limit exceeded"]}
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnThread]:
     """A gateway of the test's own, that can be stopped and whose time can be moved; not started."""
-    monkeypatch.setattr(gateway_module, "TIMER_PAUSE_S", 0.02)
+    monkeypatch.setattr(switches, "PAUSE_S", 0.02)
     with Simulator(accounts=2, seed=3) as simulator:
         yield OnThread(simulator, tmp_path)
     simulator.audit()

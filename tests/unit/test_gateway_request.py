@@ -13,7 +13,7 @@ from sealane.gateway.api.request import (
     BODY_BYTES_MAX,
     Signed,
     Unreadable,
-    private_request,
+    private_head,
     public_target,
     validates,
 )
@@ -26,7 +26,7 @@ def asked(
     path: bytes = b"/0/private/Balance", query: bytes = b"", body: bytes = b"nonce=1", **headers: bytes
 ) -> Signed:
     named = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
-    return private_request(path, query, named, body)
+    return private_head(path, query, named).signed(body)
 
 
 def test_a_form_is_read_without_its_nonce_and_second_factor() -> None:
@@ -123,7 +123,7 @@ def test_parameters_in_the_path_of_a_private_call_are_refused() -> None:
 
 def test_a_header_given_twice_is_refused() -> None:
     with pytest.raises(Unreadable, match="api-key"):
-        private_request(b"/0/private/Balance", b"", [(b"api-key", b"a"), (b"api-key", b"b")], b"nonce=1")
+        private_head(b"/0/private/Balance", b"", [(b"api-key", b"a"), (b"api-key", b"b")])
 
 
 @pytest.mark.parametrize("key", [b"x" * 256, b"\xff", b"a\x00"])

@@ -234,12 +234,13 @@ def test_the_file_is_the_owner_s_alone(ledger):
 def test_dead_man_switches(ledger):
     ledger.arm("one", NOW + 5)
     ledger.arm("two", NOW + 3)
-    assert ledger.due(NOW + 2.9) == []
-    assert ledger.due(NOW + 3) == ["two"]
-    assert ledger.due(NOW + 9) == ["two", "one"]
+    assert ledger.due(NOW + 2.9) == {}
+    assert ledger.due(NOW + 3) == {"two": NOW + 3}
+    assert list(ledger.due(NOW + 9)) == ["two", "one"]
     ledger.arm("two", NOW + 60)
-    assert ledger.due(NOW + 9) == ["one"]
-    ledger.arm("one", None)
+    assert list(ledger.due(NOW + 9)) == ["one"]
+    ledger.fired("two", NOW + 3)  # it was set anew meanwhile
+    ledger.fired("one", NOW + 5)
     ledger.arm("never", None)
     assert ledger.armed() == {"two": NOW + 60}
 

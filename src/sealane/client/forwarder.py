@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from sealane.client.async_kraken import AsyncKraken
@@ -21,23 +21,40 @@ from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, Timeouts,
 
 @dataclass(slots=True)
 class Timing:
-    """When a call's first byte left, in nanoseconds since boot; 0 while none has."""
+    """One call's way: when its first byte left (nanoseconds since boot; 0 while none has), and what was asked for it.
+
+    A subclass may raise: in ``asks`` anything, and that call is not made; in ``leaves`` an error of Sealane's, and that
+    request is not sent.
+    """
 
     sent_ns: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    def asks(self, method: str) -> None:
+        """A private call is about to be made."""
+        self.asked.append(method)
+
+    def leaves(self, target: str, now_ns: int) -> None:
+        """A request is about to be sent, of any kind: repeats, fences and public calls too."""
+        self.sent_ns = self.sent_ns or now_ns
 
 
 TIMING: ContextVar[Timing | None] = ContextVar("sealane_timing", default=None)
-"""Set by who wants to know when what it calls is sent."""
+"""Set by who wants to know what becomes of what it calls."""
+
+
+def _asks(method: str) -> None:
+    if (timing := TIMING.get()) is not None:
+        timing.asks(method)
 
 
 class TimedTransport(AsyncHttpTransport):
-    """Notes when a call was first sent."""
+    """Tells a call's ``Timing`` what is sent for it."""
 
     async def send(self, request: Request) -> Reply | Failure:
         """See ``port.AsyncTransport``."""
-        timing = TIMING.get()
-        if timing is not None and not timing.sent_ns:
-            timing.sent_ns = SYSTEM_CLOCK.boot_ns()
+        if (timing := TIMING.get()) is not None:
+            timing.leaves(request.target, SYSTEM_CLOCK.boot_ns())
         return await super().send(request)
 
 
@@ -53,6 +70,7 @@ class Forwarder(AsyncKraken):
 
     async def forward(self, method: str, params: Mapping[str, object]) -> Verdict:
         """A private call that is no order, or an order that is only checked; accepted, or refused by Kraken."""
+        _asks(method)
         flow, desk = self._session.answered(method, params)
         self._bind()
         return await tasks.run(flow, desk, self._transport, self._session.turn_wait_s)
@@ -61,10 +79,12 @@ class Forwarder(AsyncKraken):
         self, order: Prepared, *, deadline_s: float = DEADLINE_S, timeout_s: float = TIMEOUT_S
     ) -> Forwarded:
         """An order, exactly once or not at all; raises NameTaken where its id is another order's."""
+        _asks(order.method)
         return await self._run(self._session.orders.forward(order, Limits(deadline_s, timeout_s)))
 
     async def cancel_again(self, order: Mapping[str, str], *, timeout_s: float) -> Cancellation:
         """A cancel whose answer was lost, of the order that ``txid`` or ``cl_ord_id`` names, or of all for none."""
+        _asks("CancelOrder" if order else "CancelAll")
         orders = self._session.orders
         if not order:
             return await self._run(orders.cancel_everything(timeout_s, doubted=True))

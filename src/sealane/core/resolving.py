@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from sealane.core import events
 from sealane.core.call import private_call
 from sealane.core.cancelling import UNKNOWN
-from sealane.core.effects import Caller, Flow, Now, OtherOrders, ReadIntent, Sleep, Tell
+from sealane.core.effects import Caller, Flow, LastNonce, Now, OtherOrders, RaiseFloor, ReadIntent, Sleep, Tell
 from sealane.core.methods import HARMLESS
 from sealane.core.nonce import NS_PER_S
 from sealane.core.order import FOUND, Amended, End, Intent, Placed, same_id
@@ -129,6 +129,7 @@ def resolve(
     if caller.fingerprint != intent.fingerprint:
         raise SettingsError(f"order {intent.id} is of {intent.account} and its key: ask with a client of that key")
     if not intent.fenced_ns:
+        yield from _go_above(intent, until_ns)
         yield from _ask(caller, intent, HARMLESS, {}, until_ns)
         intent = replace(intent, fenced_ns=(yield Now()))
         yield from note_intent(intent)
@@ -151,6 +152,18 @@ def resolve(
         yield from _wait(intent, pause_s, (yield Now()), until_ns, "not seen yet")
         waited_s += pause_s
     return intent
+
+
+def _go_above(intent: Intent, until_ns: int | None) -> Flow[None]:
+    """See that the harmless call's nonce will be above the order's: a store that lost steps may have forgotten it."""
+    for tries in itertools.count():
+        try:
+            if (yield LastNonce()) < intent.nonce:
+                yield RaiseFloor(intent.nonce)
+            return
+        except (Unavailable, NotDurable, Fenced) as error:
+            trouble = str(error)
+        yield from _wait(intent, _nth(RETRY_PAUSES_S, tries), (yield Now()), until_ns, trouble)
 
 
 def _other_word(intent: Intent) -> Flow[Intent | None]:

@@ -5,7 +5,7 @@
 2. ``audit.jsonl`` is written to its end (O_APPEND, 0600). At SIZE_MAX it is renamed to ``audit.000001.jsonl`` and so
    on; the last FILES_KEPT of these stay. A file that was moved away or removed is made anew at the next line.
 3. Whoever calls gives fields without a secret; what looks like one all the same (88 characters of base64, as secrets
-   and signatures are) is masked.
+   and signatures are, or what begins as a virtual secret does) is masked.
 4. Each note tries anew, so it is well again as soon as the disk is. A line is in the kernel's hands, not synced: kill
    -9 loses none, power loss may lose the last moments.
 """
@@ -33,7 +33,7 @@ FILES_KEPT = 8
 TAIL_BYTES = 1024 * 1024
 """How far back the end of the last whole line is sought."""
 _ROTATED = re.compile(r"audit\.([0-9]{6,})\.jsonl")
-_SECRET = re.compile(r"[A-Za-z0-9+/]{86}==")
+_SECRET = re.compile(r"SEALANE/[A-Za-z0-9+/]{16,}={0,2}|[A-Za-z0-9+/]{86}==")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger("sealane.gateway")
@@ -70,7 +70,7 @@ class Audit:
     def _line(self, fields: dict[str, object]) -> bytes:
         at = _EPOCH + timedelta(microseconds=self._clock.wall_ns() // (NS_PER_S // 1_000_000))
         text = _told({"at": at.isoformat(timespec="microseconds"), **fields})
-        return (_SECRET.sub("***", text) if "==" in text else text).encode() + b"\n"
+        return masked_secrets(text).encode() + b"\n"
 
     def _append(self, line: bytes) -> None:
         fd, size = self._current()
@@ -155,6 +155,11 @@ class Audit:
             logger.error("%s", trouble)
             self.is_well = False
         raise trouble from error
+
+
+def masked_secrets(text: str) -> str:
+    """The text without what looks like a secret or a signature; of a virtual secret a part is enough."""
+    return _SECRET.sub("***", text)
 
 
 def _mend(fd: int) -> None:

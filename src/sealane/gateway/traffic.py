@@ -171,8 +171,8 @@ class Traffic:
         else:
             self._waiting.pop(key, None)
 
-    def settled(self, passed: Passed) -> None:
-        """A call came to its end; raises KeyError for an outcome that is none."""
+    def settled(self, passed: Passed, *, is_told: bool = True) -> None:
+        """A call came to its end; raises KeyError for an odd outcome. ``is_told``: among the last errors too."""
         now_ns = self._clock.boot_ns()
         self._keys.add(passed.key, passed.outcome, now_ns)
         self._accounts.add(passed.account, passed.outcome, now_ns)
@@ -181,7 +181,7 @@ class Traffic:
         if not bins or bins[-1].minute != minute:
             bins.append(_Bin(minute))
         bins[-1].add(passed)
-        if passed.outcome != ANSWERED:
+        if passed.outcome != ANSWERED and is_told:
             self._keep(passed, now_ns)
 
     def _keep(self, passed: Passed, now_ns: int) -> None:

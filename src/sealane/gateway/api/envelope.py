@@ -75,11 +75,9 @@ def refusal(error: str, outcome: str = "denied", *, detail: str = "", status: in
     return Answer(_encode({"error": [error]}).encode(), outcome, (error,), status, headers)
 
 
-def throttled(detail: str) -> Answer:
-    """Too much is asked at once. Of Kraken's texts for it this is the one that clients take for an error of their own:
-    python-kraken-sdk hands ``EService: Throttled`` on as if it were the answer.
-    """
-    return refusal(RATE_LIMIT, "throttled", detail=detail)
+def throttled(until_s: float, detail: str = "") -> Answer:
+    """Too many calls at once: Kraken's words for it, with the first whole second (Unix time) after ``until_s``."""
+    return refusal(f"EService: Throttled: {int(until_s) + 1}", "throttled", detail=detail)
 
 
 def result(value: object) -> Answer:

@@ -29,12 +29,13 @@ from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.calls import Account, Calls
 from sealane.gateway.api.cancels import Cancels
-from sealane.gateway.api.envelope import Answer, refusal
+from sealane.gateway.api.envelope import Answer, refusal, throttled
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
 from sealane.gateway.api.own_orders import OwnOrders
-from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
+from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_head, public_target
 from sealane.gateway.api.shares import Shares
+from sealane.gateway.api.switches import Switches
 from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import KeyRing
@@ -49,8 +50,6 @@ LOCK = "gateway.lock"
 KEPT_S = 400 * 86_400.0
 """Whose an order was is known for so long: no order stays open for longer."""
 LOCK_PAUSE_S = 0.05
-TIMER_PAUSE_S = 0.5
-"""How often the dead-man switches are looked at."""
 JSON = (b"content-type", b"application/json; charset=utf-8")
 
 logger = logging.getLogger("sealane.gateway")
@@ -85,14 +84,14 @@ class Gateway:
         self._calls: Calls | None = None
         self._public_calls = Waiting()
         self._lock: int | None = None
-        self._timers: asyncio.Task[None] | None = None
+        self._switches = Switches(self._opened, clock)
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._accounts = {name: Account(self._make(name), lane) for name, lane in self._lanes.items()}
         self._opened()
-        self._timers = asyncio.get_running_loop().create_task(self._watch_timers(), name="sealane-dead-man")
+        self._switches.begin()
         return self
 
     async def __aexit__(
@@ -101,23 +100,19 @@ class Gateway:
         await self.close()
 
     async def close(self) -> None:
-        """Let calls under way come to their end, and everything go."""
+        """Let calls under way come to their end, and everything go: each, whatever becomes of the others."""
         accounts, self._accounts = self._accounts, {}
-        if self._timers is not None:
-            self._timers.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timers
-        for account in accounts.values():
-            await account.forwarder.close()
         calls, self._calls = self._calls, None
-        if calls is not None:
-            calls.replays.close()
-            calls.ring.close()
-            calls.ledger.close()
-            calls.audit.close()
         lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
+        async with contextlib.AsyncExitStack() as last_first:
+            if lock is not None:
+                last_first.callback(os.close, lock)
+            if calls is not None:
+                for part in (calls.audit, calls.ledger, calls.ring, calls.replays):
+                    last_first.callback(part.close)
+            for account in accounts.values():
+                last_first.push_async_callback(account.forwarder.close)
+            last_first.push_async_callback(self._switches.close)
 
     def _opened(self) -> Calls | None:
         """What answers calls, once the folder is this gateway's; None while it is another's, or cannot be used."""
@@ -202,13 +197,14 @@ class Gateway:
             return await self._public(public_target(path, query or body))
         if not path.startswith(PRIVATE.encode()) or verb != "POST":
             raise Unreadable(envelope.UNKNOWN_METHOD, "there is /0/private/… by POST, and /0/public/… by GET")
-        signed = private_request(path, query, scope["headers"], await _body(receive))
+        head = private_head(path, query, scope["headers"])
+        body = await _body(receive)
         calls = self._calls or await self._ready()
         if calls is None and self.trouble:
             return refusal(envelope.UNAVAILABLE, "unavailable", detail="the gateway's data folder cannot be used")
         if calls is None:
             return refusal(envelope.BUSY, "unavailable", detail="another gateway works on this data folder")
-        return await calls.answer(signed)
+        return await calls.answer(head, body)
 
     async def _public(self, target: str) -> Answer:
         if not self._accounts:
@@ -217,44 +213,12 @@ class Gateway:
             with self._public_calls.room("", "public"):
                 reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
         except Crowded:
-            return envelope.throttled("too many public calls are under way: wait for their answers")
+            now_s = self._clock.wall_ns() / NS_PER_S
+            return throttled(now_s, "too many public calls are under way: wait for their answers")
         if isinstance(reply, Failure) or reply.status != 200 or not _is_envelope(reply.body):
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
         return Answer(reply.body)
-
-    # --- dead-man switches ----------------------------------------------------------------------------------------
-
-    async def _watch_timers(self) -> None:
-        """Cancel the orders of the keys whose switch is due; tried again until it is done."""
-        while True:
-            await asyncio.sleep(TIMER_PAUSE_S)
-            calls = self._opened()
-            if calls is None:
-                continue
-            try:
-                due = calls.ledger.due(self._clock.wall_ns() / NS_PER_S)
-            except NotDurable as error:
-                logger.error("the dead-man switches cannot be read: %s", error)
-                continue
-            for key in due:
-                await self._fire(calls, key)
-
-    async def _fire(self, calls: Calls, key: str) -> None:
-        held = next((one for one in calls.ring.all() if one.name == key), None)
-        account = calls.accounts.get(held.account) if held else None
-        if account is None:
-            logger.error("the dead-man switch of %s is due, and no account of it is served here", key)
-            calls.ledger.arm(key, None)
-            return
-        try:
-            answer = await calls.cancels.cancel_all(account.forwarder, key)
-        except SealaneError as error:
-            logger.warning("the dead-man switch of %s could not cancel, and will try again: %s", key, error)
-            return
-        if not answer.errors:
-            calls.ledger.arm(key, None)
-            logger.warning("the dead-man switch of %s cancelled %d orders", key, answer.count)
 
 
 async def _body(receive: Receive) -> bytes:

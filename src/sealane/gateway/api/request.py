@@ -92,25 +92,46 @@ class Signed:
         return int(text)
 
 
-def private_request(path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Signed:
-    """A POST to ``/0/private/…``; raises Unreadable."""
+@dataclass(frozen=True)
+class Head:
+    """A private request but for its body: enough to tell whose it says it is, before anything more is read."""
+
+    method: str
+    api_key: str
+    sign: bytes = field(repr=False)
+    content_type: bytes = b""
+    repeat_key: str = ""
+
+    def signed(self, body: bytes) -> Signed:
+        """The whole of it; raises Unreadable."""
+        fields = _fields(body, self.content_type)
+        _check_names(fields)
+        params = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+        return self._with(body, _nonce_text(fields.get("nonce")), params)
+
+    def unread(self, body: bytes) -> Signed:
+        """The same without looking into the body."""
+        return self._with(body, "", {})
+
+    def _with(self, body: bytes, nonce_text: str, params: Mapping[str, object]) -> Signed:
+        path = PRIVATE + self.method
+        return Signed(self.method, path, self.api_key, self.sign, body, nonce_text, params, self.repeat_key)
+
+
+def private_head(path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """A POST to ``/0/private/…``, without its body; raises Unreadable."""
     method = _method(path, PRIVATE, METHODS)
     if query:
         raise Unreadable(INVALID_ARGUMENTS, "a private call has its parameters in the body, not in the path")
     single = _single(headers)
-    fields = _fields(body, single.get(b"content-type", b""))
-    _check_names(fields)
     repeat_key = single.get(b"idempotency-key", b"").decode("latin-1")
     if len(repeat_key) > REPEAT_KEY_MAX or not (repeat_key.isascii() and (repeat_key.isprintable() or not repeat_key)):
         raise Unreadable(INVALID_ARGUMENTS, f"the Idempotency-Key has more than {REPEAT_KEY_MAX} printable characters")
-    return Signed(
+    return Head(
         method,
-        PRIVATE + method,
         single.get(b"api-key", b"").decode("latin-1"),
         _decoded(single.get(b"api-sign", b"")),
-        body,
-        _nonce_text(fields.get("nonce")),
-        {name: value for name, value in fields.items() if name not in _OWN_FIELDS},
+        single.get(b"content-type", b""),
         repeat_key,
     )
 

@@ -169,9 +169,14 @@ class Ledger:
         else:
             self._change("INSERT OR REPLACE INTO timers (key, at_s) VALUES (?, ?)", (key, at_s))
 
-    def due(self, now_s: float) -> list[str]:
-        """The keys whose switch is due, the longest due first. They stay so until they are armed anew or put off."""
-        return [str(key) for (key,) in self._run("SELECT key FROM timers WHERE at_s <= ? ORDER BY at_s", (now_s,))]
+    def due(self, now_s: float) -> dict[str, float]:
+        """The keys whose switch is due and since when, the longest due first; they stay so to ``arm`` or ``fired``."""
+        rows = self._run("SELECT key, at_s FROM timers WHERE at_s <= ? ORDER BY at_s", (now_s,))
+        return {str(key): float(at_s) for key, at_s in rows}
+
+    def fired(self, key: str, at_s: float) -> None:
+        """The key's switch of this time is done with; one that was set to another meanwhile stays."""
+        self._change("DELETE FROM timers WHERE key = ? AND at_s = ?", (key, at_s))
 
     def armed(self) -> dict[str, float]:
         """Every switch that is set, with its time."""
