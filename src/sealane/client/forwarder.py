@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Self
@@ -89,6 +89,11 @@ class Forwarder(AsyncKraken):
         if not order:
             return await self._run(orders.cancel_everything(timeout_s, doubted=True))
         return await self._run(orders.cancel(order, timeout_s, doubted=True))
+
+    async def cancel_orders(self, txids: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> dict[str, Cancellation]:
+        """See ``Kraken.cancel_orders``."""
+        _asks("CancelOrderBatch")
+        return await super().cancel_orders(txids, timeout_s=timeout_s)
 
     async def fetch(self, target: str) -> Reply | Failure:
         """A public GET, answered as it came; it waits for no lane and is tried once."""
