@@ -1,8 +1,8 @@
 """What the gateway is measured against: a reverse proxy of the same libraries that only forwards.
 
-Starlette on uvicorn (its own h11, the gateway's settings) and httpcore2 to the exchange, as they come: a request's verb,
-path, body and the headers that Kraken reads go on as they came, and so does the answer. It checks nothing and knows no
-key.
+Starlette on uvicorn (its own h11, the gateway's settings) and httpcore2 to the exchange, as they come: a request's
+verb, path, body and the headers that Kraken reads go on as they came, and so does the answer. It checks nothing and
+knows no key.
 
 As a program with the exchange's URL it prints its own, and ends at SIGTERM.
 """
