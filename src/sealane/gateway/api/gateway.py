@@ -59,6 +59,10 @@ class TooLarge(Exception):
     """A body beyond the limit."""
 
 
+class Gone(Exception):
+    """Whoever asked hung up before the request was whole: there is nobody to answer."""
+
+
 class Gateway:
     """Kraken's protocol in front of the accounts of this environment; open it inside the event loop it serves on.
 
@@ -183,8 +187,8 @@ class Gateway:
             answer = refusal(envelope.INVALID_ARGUMENTS, detail="the body is too large", status=413)
         except SealaneError as error:
             answer = envelope.of_error(error)
-        except asyncio.CancelledError:
-            raise
+        except Gone:
+            return
         except Exception:
             logger.exception("a request could not be answered")
             answer = refusal(envelope.UNAVAILABLE, "unavailable", status=500)
@@ -222,12 +226,12 @@ class Gateway:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The body, whole; raises TooLarge as soon as it is."""
+    """The body, whole; raises TooLarge as soon as it is, and Gone."""
     parts, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
+            raise Gone
         part = message.get("body", b"")
         parts.append(part)
         size += len(part)
