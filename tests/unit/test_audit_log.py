@@ -253,6 +253,16 @@ def test_it_is_rotated_by_size_and_only_so_many_files_stay(tmp_path, clock):
     assert len(list(tmp_path.glob("audit.0*.jsonl"))) == 1
 
 
+@pytest.mark.parametrize("kept", [1, 2, 5, 8])
+def test_as_many_files_stay_as_are_to_be_kept(tmp_path, clock, kept):
+    audit = Audit(tmp_path, clock, size_max=50, files_kept=kept)
+    for number in range(12):
+        audit.note(number=number)
+        files = sorted(tmp_path.glob("audit.*.jsonl"))
+        assert [line["number"] for path in files for line in lines(path)] == list(range(max(0, number - kept), number))
+    audit.close()
+
+
 def test_two_gateways_that_rotate_at_once_lose_no_line(tmp_path, clock):
     both = [Audit(tmp_path, clock, size_max=300, files_kept=100) for _ in range(2)]
     for number in range(60):
@@ -288,6 +298,24 @@ def test_a_rotation_that_another_process_was_faster_with_is_not_done_again(tmp_p
     audit.close()
     assert sorted(path.name for path in tmp_path.glob("audit*.jsonl")) == ["audit.000001.jsonl", "audit.jsonl"]
     assert [line["a"][0] for line in lines(audit.path)] == ["t", "y"]
+
+
+def test_what_cannot_be_put_aside_grows_and_is_tried_again_later(tmp_path, clock, monkeypatch, caplog):
+    audit = Audit(tmp_path, clock, size_max=200, files_kept=100)
+    audit.note(number=0, text="x" * 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_module.Path, "rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Denied")))
+        for number in range(1, 40):
+            audit.note(number=number)
+    assert audit.is_well
+    assert 2 <= len(caplog.records) <= 14
+    assert len(lines(audit.path)) == 40
+    for number in range(40, 49):
+        audit.note(number=number, text="x" * 60)
+    audit.close()
+    found = [line["number"] for path in sorted(tmp_path.glob("audit*.jsonl")) for line in lines(path)]
+    assert sorted(found) == list(range(49))
+    assert audit.path.stat().st_size <= 200
 
 
 def test_a_line_is_cheap(audit):

@@ -45,6 +45,7 @@ class Audit:
     def __init__(self, folder: Path, clock: Clock, *, size_max: int = SIZE_MAX, files_kept: int = FILES_KEPT) -> None:
         self.path = folder / AUDIT
         self._clock, self._size_max, self._files_kept = clock, size_max, files_kept
+        self._full = size_max  # the size at which it is rotated: more than the rule says where that failed
         self._fd: int | None = None
         self._identity: tuple[int, int] | None = None
         self.is_well = True
@@ -73,8 +74,8 @@ class Audit:
 
     def _append(self, line: bytes) -> None:
         fd, size = self._current()
-        if size + len(line) > self._size_max and size:
-            self._rotate(len(line))
+        if size + len(line) > self._full and size:
+            self._rotate(size, len(line))
             fd, size = self._current()
         written = os.write(fd, line)
         if written != len(line):
@@ -97,7 +98,8 @@ class Audit:
         try:
             if DISK.try_lock(fd):  # nobody else is writing
                 _mend(fd)
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            with suppress(BlockingIOError):  # another looks at its end at this very moment
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             facts = os.fstat(fd)
         except BaseException:
             os.close(fd)
@@ -113,8 +115,17 @@ class Audit:
                 os.ftruncate(fd, end - written)
         self.close()
 
-    def _rotate(self, wanted: int) -> None:
-        """Put a file aside that has no room for so many bytes, unless another process does; forget the oldest."""
+    def _rotate(self, size: int, wanted: int) -> None:
+        """Put a file aside that has no room for so many bytes. Where that fails it grows: no line is lost for it."""
+        try:
+            self._put_aside_alone(wanted)
+            self._full = self._size_max
+        except OSError as error:
+            self._full = size + self._size_max
+            logger.warning("the audit grows past its size, for it could not be put aside: %s: %s", self.path, error)
+
+    def _put_aside_alone(self, wanted: int) -> None:
+        """Unless another process is at it."""
         fd = DISK.open(self.path.with_name(LOCK))
         try:
             if DISK.try_lock(fd):
@@ -128,7 +139,7 @@ class Audit:
             return  # another process was faster
         aside = sorted(int(match[1]) for name in DISK.names(self.path.parent) if (match := _ROTATED.fullmatch(name)))
         self.path.rename(self._aside(max(aside, default=0) + 1))
-        for number in aside[: len(aside) + 1 - self._files_kept]:
+        for number in aside[: max(0, len(aside) + 1 - self._files_kept)]:
             self._aside(number).unlink(missing_ok=True)
 
     def _aside(self, number: int) -> Path:

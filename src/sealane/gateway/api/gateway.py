@@ -28,10 +28,11 @@ from sealane.core.verdict import Failure
 from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.calls import Account, Calls
-from sealane.gateway.api.cancels import OwnOrders
+from sealane.gateway.api.cancels import Cancels
 from sealane.gateway.api.envelope import Answer, refusal, throttled
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
+from sealane.gateway.api.own_orders import OwnOrders
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_head, public_target
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.switches import Switches
@@ -46,6 +47,8 @@ from sealane.gateway.traffic import Traffic
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
 LOCK = "gateway.lock"
+KEPT_S = 400 * 86_400.0
+"""Whose an order was is known for so long: no order stays open for longer."""
 LOCK_PAUSE_S = 0.05
 JSON = (b"content-type", b"application/json; charset=utf-8")
 
@@ -105,7 +108,7 @@ class Gateway:
             if lock is not None:
                 last_first.callback(os.close, lock)
             if calls is not None:
-                for part in (calls.audit, calls.orders.ledger, calls.ring, calls.replays):
+                for part in (calls.audit, calls.ledger, calls.ring, calls.replays):
                     last_first.callback(part.close)
             for account in accounts.values():
                 last_first.push_async_callback(account.forwarder.close)
@@ -137,12 +140,16 @@ class Gateway:
 
     def _open(self) -> Calls:
         market = Market(next(iter(self._accounts.values())).forwarder.fetch, self._clock)
-        ledger = Ledger(self._folder / "orders.db")
+        ledger = Ledger(self._folder / "orders.db", market.pair_name)
+        ledger.forget_before(self._clock.wall_ns() / NS_PER_S - KEPT_S)
+        own = OwnOrders(ledger, market)
         return Calls(
             ring=KeyRing(self._folder),
             accounts=self._accounts,
             replays=ReplayGuards(self._folder / "nonces"),
-            orders=OrderDesk(ledger, OwnOrders(ledger), market),
+            orders=OrderDesk(own, market),
+            cancels=Cancels(own),
+            ledger=ledger,
             market=market,
             shares=Shares((self._tier or TIERS[STARTER]).rest),
             waiting=Waiting(),

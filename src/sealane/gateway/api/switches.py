@@ -70,7 +70,7 @@ class Switches:
             return
         for one in calls.ring.all():  # none while they cannot be read: then it is as it was
             self._accounts[one.name] = one.account
-        for key, at_s in calls.orders.ledger.due(self._clock.wall_ns() / NS_PER_S).items():
+        for key, at_s in calls.ledger.due(self._clock.wall_ns() / NS_PER_S).items():
             if key not in self._firing and self._clock.boot_ns() >= self._retry_ns.get(key, 0):
                 task = asyncio.get_running_loop().create_task(self._fire(calls, key, at_s), name=f"dead-man-{key}")
                 self._firing[key] = task
@@ -84,7 +84,7 @@ class Switches:
         try:
             if self._done.get(key) == at_s or await self._cancelled(calls, key):
                 self._done[key] = at_s
-                calls.orders.ledger.fired(key, at_s)
+                calls.ledger.fired(key, at_s)
                 self._told.pop(key, None)
                 return
         except Exception as error:
@@ -111,7 +111,7 @@ class Switches:
 
     async def _answer(self, calls: Calls, account: Account, key: str) -> Answer:
         try:
-            return await calls.orders.own.cancel_all(account.forwarder, key)
+            return await calls.cancels.cancel_all(account.forwarder, key)
         except SealaneError as error:
             return of_error(error)
         except Exception:
