@@ -1,27 +1,36 @@
 """Orders whose answer is lost or late, as real clients see them through the gateway: placed once, and told."""
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ccxt
 import krakenex
 import pytest
 import requests
-from gateway_bench import Bench, Bot
-from kraken.spot import Trade
+from gateway_bench import Bench, Bot, OnThread
+from kraken.spot import Trade, User
 
+from sealane.gateway import server
+from sealane.simulator import Simulator
 from sealane.simulator.accounts import SimAccount
 
 SYMBOL = "BTC/USD"
 LIMIT = ("limit", "buy", 0.01, 25000.1)
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "25000.1"}
 LATE_S, IMPATIENT_MS = 0.4, 150
+IDLE_S = 0.02
+
+
+def ccxt_settings(gateway: Bench, bot: SimAccount) -> dict[str, Any]:
+    urls = {"api": {"public": gateway.url, "private": gateway.url}}
+    return {"apiKey": bot.api_key, "secret": bot.api_secret, "urls": urls, "enableRateLimit": False}
 
 
 @pytest.fixture
 def exchange(gateway: Bench, bot: SimAccount) -> Iterator[Any]:
-    urls = {"api": {"public": gateway.url, "private": gateway.url}}
-    client = ccxt.kraken({"apiKey": bot.api_key, "secret": bot.api_secret, "urls": urls, "enableRateLimit": False})
+    client = ccxt.kraken(ccxt_settings(gateway, bot))
     client.load_markets()
     yield client
     client.session.close()
@@ -113,6 +122,39 @@ def test_krakenex_has_no_time_out_and_waits(gateway: Bench, bot: SimAccount) -> 
     api.close()
     assert len(again["result"]["txid"]) == 1
     assert len(open_orders(gateway, bot)) == 2
+
+
+def test_python_kraken_sdk_s_patience_is_its_class_s(
+    gateway: Bench, bot: SimAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade = Trade(key=bot.api_key, secret=bot.api_secret, url=gateway.url)
+    order = {"ordertype": "limit", "side": "buy", "pair": "XBTUSD", "volume": 0.01, "price": 25000.1}
+    monkeypatch.setattr(Trade, "TIMEOUT", IMPATIENT_MS / 1000)
+    fault(gateway, bot, "delay", "AddOrder", delay_s=LATE_S)
+    with pytest.raises(requests.Timeout):
+        trade.create_order(**order, cl_ord_id="mine-1")
+    monkeypatch.setattr(Trade, "TIMEOUT", 30)
+    assert trade.create_order(**order, cl_ord_id="mine-1")["txid"] == open_orders(gateway, bot)
+
+
+def test_connections_that_the_gateway_closed_for_idleness_cost_no_call(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", IDLE_S)
+    pause = threading.Event()
+    with OnThread(sim, tmp_path) as alone:
+        keys = [alone.key(f"bot-{number}") for number in range(3)]
+        exchange = ccxt.kraken(ccxt_settings(alone, keys[0]))
+        api = krakenex.API(keys[1].api_key, keys[1].api_secret)
+        api.uri = alone.url
+        user = User(key=keys[2].api_key, secret=keys[2].api_secret, url=alone.url)
+        for call in (exchange.privatePostOpenOrders, lambda: api.query_private("OpenOrders"), user.get_open_orders):
+            for _ in range(3):
+                assert "open" in str(call())
+                pause.wait(4 * IDLE_S)
+        exchange.session.close()
+        api.close()
+    assert sim.journal()["summary"]["refused_nonce"] == 0
 
 
 def test_time_outs_and_retries_are_as_the_page_says() -> None:

@@ -89,6 +89,37 @@ def test_cancel_all_is_of_its_own(make: Make) -> None:
     assert owner.open() == set()
 
 
+def test_cancel_all_comes_to_its_end_over_lost_answers_and_several_batches(make: Make, desk: OnThread) -> None:
+    """The repeat of a batch finds its orders gone: as was wanted. The others are still to be cancelled."""
+    owner, other = make("owner"), make("other")
+    theirs = owner.place()
+    rows = [{name: text for name, text in LIMIT.items() if name != "pair"}] * 15
+    for _ in range(4):
+        other.allow("AddOrderBatch", pair="XBTUSD", orders=rows)
+    desk.sim.add_fault("drop_after", methods=["CancelOrderBatch"], account=other.on, count=1)
+    assert other.ask("CancelAll")["result"] == {"count": 60}
+    assert owner.open() == {theirs}
+
+
+def test_cancels_whose_answer_is_lost_are_told_as_done(make: Make, desk: OnThread) -> None:
+    for own in (True, False):
+        bot = make(f"own-{own}".lower(), own_orders=own)
+        for number in (1, 2):
+            bot.place(userref=5, price=f"2500{number}")
+        batch = [bot.place(), bot.place()]
+        for method, fields, count in (
+            ("CancelOrder", {"txid": bot.place()}, 1),
+            ("CancelOrder", {"txid": 5} if own else {"txid": bot.place()}, 2 if own else 1),
+            ("CancelOrderBatch", {"orders": batch}, 2),
+        ):
+            sent = "CancelOrderBatch" if fields == {"txid": 5} else method
+            desk.sim.add_fault("drop_after", methods=[sent], account=bot.on, count=1)
+            assert bot.ask(method, **fields) == {"error": [], "result": {"count": count}}, (method, fields)
+        assert bot.ask("CancelAll")["error"] == []
+        assert bot.open() == set()
+    assert bot.ask("CancelOrderBatch", orders=batch) == UNKNOWN
+
+
 def test_a_key_of_all_orders_cancels_another_s(make: Make) -> None:
     owner, whole = make("owner"), make("whole", own_orders=False)
     assert whole.allow("CancelOrder", txid=owner.place())["count"] == 1

@@ -20,6 +20,7 @@ RETRY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before a cancel is sent again; the last one before all further ones."""
 UNKNOWN = "unknown order"
 GONE = ("canceled", "expired")
+CLOSED = "closed"
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class NotCancelled:
-    """Nothing was cancelled: it was closed already, unknown, or Kraken could not be reached and nothing was sent."""
+    """Nothing was cancelled: it was closed already, unknown, or Kraken could not be reached and nothing was sent.
+
+    ``is_closed``: Kraken shows that it was closed already.
+    """
 
     reason: str
     kraken_error: str | None = None
+    is_closed: bool = False
 
 
 Cancellation = Cancelled | NotCancelled
@@ -89,7 +94,9 @@ def cancel_several(caller: Caller, txids: Sequence[str], until_ns: int) -> Flow[
 
 
 def _end(status: str, error: str | None) -> Cancellation:
-    return Cancelled(1, FOUND) if status in GONE else NotCancelled(f"the order is {status or 'not known'}", error)
+    if status in GONE:
+        return Cancelled(1, FOUND)
+    return NotCancelled(f"the order is {status or 'not known'}", error, status == CLOSED)
 
 
 def _insist(

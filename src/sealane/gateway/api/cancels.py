@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sealane.client.forwarder import Forwarder
@@ -48,6 +49,8 @@ async def _again(forwarder: Forwarder, method: str, params: Params, doubt: InDou
         return _of_end(await forwarder.cancel_again({}, timeout_s=INSIST_S))
     if method == "CancelOrder" and named and not (named[0][0] == "txid" and _is_userref(named[0][1])):
         return _of_end(await forwarder.cancel_again(dict(named), timeout_s=INSIST_S))
+    if method == "CancelOrderBatch" and (txids := _txids(params)):
+        return _of_ends(await forwarder.cancel_orders(txids, timeout_s=INSIST_S), none=UNKNOWN_ORDER)
     for _ in range(TRIES):
         try:
             return of_verdict(await forwarder.forward(method, params))
@@ -60,6 +63,15 @@ def _of_end(end: Cancelled | NotCancelled) -> Answer:
     if isinstance(end, Cancelled):
         return result({"count": end.count})
     return refusal(end.kraken_error or UNAVAILABLE, "refused", detail=end.reason)
+
+
+def _of_ends(ends: Mapping[str, Cancelled | NotCancelled], *, none: str = "") -> Answer:
+    """Of orders that are cancelled together; ``none`` is the error where all were closed already."""
+    for end in ends.values():
+        if isinstance(end, NotCancelled) and not end.is_closed:
+            return _of_end(end)
+    count = sum(isinstance(end, Cancelled) for end in ends.values())
+    return refusal(none, "refused") if none and not count else result({"count": count})
 
 
 class Cancels:
@@ -91,13 +103,10 @@ class Cancels:
             return of_verdict(own)
         if unknown and not own:
             return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
-        count = 0
+        ends: dict[str, Cancelled | NotCancelled] = {}
         for start in range(0, len(own), BATCH_MAX):
-            answer = await insist(forwarder, "CancelOrderBatch", {"orders": own[start : start + BATCH_MAX]})
-            if answer.errors:
-                return answer
-            count += answer.count
-        return result({"count": count})
+            ends |= await forwarder.cancel_orders(own[start : start + BATCH_MAX], timeout_s=INSIST_S)
+        return _of_ends(ends, none=UNKNOWN_ORDER if unknown else "")
 
     def _arm(self, key: str, params: Params, now_s: float) -> Answer:
         text = str(params.get("timeout", ""))
@@ -127,6 +136,14 @@ def _as_checked(method: str, named: Named) -> Params:
         return dict(named)
     parts = (("orders", "txid"), ("cl_ord_ids", "cl_ord_id"))
     return {part: names for part, of in parts if (names := [name for by, name in named if by == of])}
+
+
+def _txids(params: Params) -> list[str]:
+    """The orders of a batch, where all are named by their txid; none otherwise."""
+    named = params.get("orders")
+    if params.get("cl_ord_ids") or not isinstance(named, list):
+        return []
+    return named if all(isinstance(name, str) and not _is_userref(name) for name in named) else []
 
 
 def _is_userref(value: object) -> bool:
