@@ -14,6 +14,7 @@ from gateway_bench import Bench
 from kraken.base_api import ErrorHandler
 from kraken.spot import SpotAsyncClient, Trade
 
+from sealane.gateway.api.envelope import throttled
 from sealane.simulator.accounts import SimAccount
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gateway-clients.md").read_text()
@@ -101,6 +102,16 @@ def test_what_clients_make_of_an_error(error: str, by_ccxt: str, by_sdk: str) ->
     else:
         with pytest.raises(getattr(kraken.exceptions, by_sdk)):
             ErrorHandler().check(answer)
+
+
+def test_what_clients_make_of_too_many_at_once() -> None:
+    told = throttled(1_800_000_000.5).body
+    answer = json.loads(told)
+    assert answer == {"error": ["EService: Throttled: 1800000001"]}
+    with pytest.raises(ccxt.ExchangeError) as raised:
+        ccxt.kraken().handle_errors(200, "", "", "POST", {}, told.decode(), answer, {}, "")
+    assert type(raised.value) is ccxt.ExchangeError
+    assert ErrorHandler().check(answer) == answer
 
 
 def test_ccxt_sends_again_only_what_was_not_executed() -> None:

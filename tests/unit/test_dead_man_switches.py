@@ -28,7 +28,8 @@ class Scene:
         self.calls = SimpleNamespace(
             ring=SimpleNamespace(all=lambda: self.keys),
             accounts={name: SimpleNamespace(forwarder=name) for name in ("A", "B")},
-            orders=SimpleNamespace(ledger=self.ledger, own=SimpleNamespace(cancel_all=self.cancel_all)),
+            ledger=self.ledger,
+            cancels=SimpleNamespace(cancel_all=self.cancel_all),
             audit=SimpleNamespace(note=self.note),
         )
         for key in ("ann", "bob"):
