@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -81,6 +82,10 @@ class Forwarder(AsyncKraken):
         """An order, exactly once or not at all; raises NameTaken where its id is another order's."""
         _asks(order.method)
         return await self._run(self._session.orders.forward(order, Limits(deadline_s, timeout_s)))
+
+    async def is_known(self, order: Prepared) -> bool:
+        """Whether the store remembers that this very order, or another of its names, was asked for before."""
+        return await asyncio.to_thread(self._session.orders.is_known, (order.name, *order.aliases))
 
     async def cancel_again(self, order: Mapping[str, str], *, timeout_s: float) -> Cancellation:
         """A cancel whose answer was lost, of the order that ``txid`` or ``cl_ord_id`` names, or of all for none."""
