@@ -137,7 +137,7 @@ class Ledger:
         if opened_s is None or not isinstance(told, Mapping):
             return False
         shown = self._terms({**told, "volume": row.get("vol")})
-        return any(
+        return shown[-1] is not None and any(
             self._terms(json.loads(fields)) == shown and float(opened_s) >= asked_s - CLOCKS_APART_S
             for fields, asked_s in asked
         )
