@@ -5,7 +5,7 @@ RUN := .venv/bin
 UV_PIN := uv>=0.9,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-live check bench orders hosts soak format clean
+.PHONY: help setup demo test test-live check bench orders hosts gateway soak format clean
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ orders: setup  ## 10,000 orders under every fault and kill -9, through Sealane, 
 hosts: setup  ## hosts and engines killed, stopped and deployed hundreds of times with orders under way, and what hand-overs cost
 	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/acceptance/test_kill_hosts.py
 	@$(RUN)/python -m bench hosts
+
+gateway: setup  ## 200,000 fuzzed requests, bots and the gateway killed for 3 minutes, and calls a second beside a bare proxy
+	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/property/test_gateway_fuzz.py tests/acceptance/test_gateway_restarts.py
+	@$(RUN)/python -m bench gateway
 
 soak: setup  ## the long form of the kill and simulation tests
 	@SEALANE_SOAK=1 $(RUN)/pytest -q -s tests/property tests/acceptance

@@ -25,7 +25,7 @@ import worker
 from kraken.base_api import SpotClient
 
 TIMEOUT_S = 10
-AGAIN_S = 0.1
+AGAIN_S = 0.4
 PAUSE_S = 0.15
 BASE_VOLUME, STEP = 0.001, 1e-8
 NEVER = ("EAPI:Invalid nonce", "EAPI:Invalid signature", "EAPI:Invalid key", "EGeneral:Unknown method")
@@ -50,7 +50,7 @@ def ccxt_call(url: str, key: str, secret: str) -> Call:
     def call(method: str, fields: dict[str, Any], repeat_key: str) -> Document:
         try:
             return getattr(exchange, f"privatePost{method}")(fields)
-        except ccxt.ExchangeError as error:
+        except ccxt.BaseError as error:  # it tells Kraken's answer in its text, where there was one
             found = re.search(r"\{.*\}", str(error))
             if found is None:
                 raise
@@ -127,7 +127,7 @@ class Bot:
         """The order, asked for until its end is known; its txid, or "" where it is not placed."""
         fields = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "1000.0", "volume": volume_of(number)}
         named, repeat_key = self._named(number)
-        self._line.say(asked=[self._name, number])
+        self._line.say(asked=[self._name, number, volume_of(number)])
         not_placed = 0
         while True:
             document = self._try("AddOrder", fields | named, repeat_key)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # bench is no part of the in
 
 from bench.order_exchange import Exchange, environment, exchange
 from bench.serve import resident_bytes
-from gateway_bots import CLIENTS, volume_of
 
 from sealane.gateway.keys import GATEWAY_FOLDER
 from sealane.gateway.keys.key_file import KeyFile
@@ -41,6 +40,7 @@ pytestmark = pytest.mark.kill
 
 SOAK = os.environ.get("SEALANE_SOAK") == "1"
 ACCOUNTS, KEYS, PROCESSES_A_KIND = (10, 100, 2) if SOAK else (3, 20, 1)
+KINDS = ("ccxt", "krakenex", "python-kraken-sdk", "urllib")
 LIFE_S, ORDERS_BETWEEN = (180.0, 150) if SOAK else (0.0, 20)
 CYCLES_MIN = 2
 START_LIMIT_S, STOP_LIMIT_S, PROGRESS_LIMIT_S, END_LIMIT_S = 30.0, 15.0, 60.0, 120.0
@@ -48,6 +48,7 @@ LONG_LIMIT_S = 900.0
 ORDERS_OF_A_KEY = 10_000
 """Keys of one account number their orders apart from each other: it is by their numbers that the book knows them."""
 GROWTH_MAX = 1.2
+ALL_CALLS = "/sim/journal?limit=100000"
 FAULTS = (
     {"kind": "drop_before", "methods": ["AddOrder", "CancelOrder"], "probability": 0.02},
     {"kind": "drop_after", "methods": ["AddOrder", "CancelOrder"], "probability": 0.03},
@@ -55,13 +56,18 @@ FAULTS = (
     {"kind": "html", "applied": True, "methods": ["Balance"], "probability": 0.02},
 )
 
+Order = tuple[str, int]
+"""A bot's name, and its number of the order."""
+Book = dict[tuple[str, str], list[str]]
+"""Orders' txids by account and volume."""
+
 
 class Gateway:
     """``sealane serve`` on one port, life after life; ``memory`` has each life's size at its end."""
 
     def __init__(self, environ: dict[str, str], log: Path) -> None:
         self._environ, self._log, self._process = os.environ | environ, log, None
-        self.port, self.url, self.memory = 0, "", list[tuple[float, int]]()
+        self.port, self.url, self.memory = 0, "", list[int]()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "sealane.cli", "serve", "--port", str(self.port), "--json"]
@@ -77,7 +83,7 @@ class Gateway:
 
     def stop(self, number: int) -> None:
         """By a signal; its end is awaited."""
-        self.memory.append((time.monotonic(), resident_bytes(self._process.pid)))
+        self.memory.append(resident_bytes(self._process.pid))
         self._process.send_signal(number)
         self._process.wait(STOP_LIMIT_S)
         self._process.stdout.close()
@@ -96,10 +102,13 @@ class Bots:
     def __init__(self, crew: Crew, url: str, keys: list[dict[str, str]], seed: int) -> None:
         self._crew, self._url, self._seed, self._heard = crew, url, seed, threading.Condition()
         self._workers: list[tuple[str, list[dict[str, str]], Worker, threading.Thread]] = []
-        self.asked: dict[tuple[str, int], str | None] = {}
+        self.asked: dict[Order, str | None] = {}
+        self.places: dict[Order, tuple[str, str]] = {}
+        self.kills = 0
+        self._accounts = {one["name"]: one["account"] for one in keys}
         self.counts: Counter[str] = Counter()
         self.odd: list[str] = []
-        kinds = [kind for kind in CLIENTS for _ in range(PROCESSES_A_KIND)]
+        kinds = [kind for kind in KINDS for _ in range(PROCESSES_A_KIND)]
         for place, kind in enumerate(kinds):
             self._start(kind, keys[place :: len(kinds)])
 
@@ -128,8 +137,9 @@ class Bots:
     def _hear(self, message: dict[str, Any]) -> None:
         with self._heard:
             if "asked" in message:
-                name, number = message["asked"]
+                name, number, volume = message["asked"]
                 self.asked.setdefault((name, number), None)
+                self.places[name, number] = self._accounts[name], volume
             elif "told" in message:
                 name, number, txid = message["told"]
                 self.asked[name, number] = txid
@@ -157,6 +167,7 @@ class Bots:
         thread.join(END_LIMIT_S)
         worker.close()
         self._start(kind, keys)
+        self.kills += 1
 
     def end(self) -> None:
         """Let each bot bring its order to an end."""
@@ -173,7 +184,7 @@ def virtual_keys(folder: Path, accounts: list[str]) -> list[dict[str, str]]:
     for number in range(KEYS):
         name = f"b{number}"
         key, secret = file.create(name, accounts[number % ACCOUNTS], Policy(), time.time())
-        made.append({"name": name, "key": key.current.key, "secret": secret})
+        made.append({"name": name, "account": key.account, "key": key.current.key, "secret": secret})
     return made
 
 
@@ -212,12 +223,21 @@ def test_no_nonce_is_refused_and_no_order_doubled(tmp_path: Path) -> None:
             begun_s = time.monotonic()
             restarts = disturb(bots, gateway, random.Random(seed), begun_s)
             bots.end()
-            judge_orders(kraken, bots)
-            judge_journal(kraken.control("GET", "/sim/journal?limit=100000"))
-            print(f"{restarts} restarts in {time.monotonic() - begun_s:.0f} s; {len(bots.asked)} orders: {bots.counts}")
-            assert not bots.odd, bots.odd[:5]
-            if SOAK:
-                judge_memory(gateway.memory, begun_s)
+            took_s, book, journal = time.monotonic() - begun_s, book_of(kraken), kraken.control("GET", ALL_CALLS)
+        refused, again = refused_nonces(journal["entries"])
+        print(f"{restarts} restarts, {bots.kills} bot processes killed in {took_s:.0f} s; {bots.counts}")
+        print(
+            f"{len(bots.asked)} orders, {journal['summary']['requests']} requests, of them {again} copies of a lost one"
+        )
+        assert not (wrong := wrong_orders(bots.asked, bots.places, book)), wrong[:10]
+        assert not refused, refused[:5]
+        assert journal["summary"]["nonces_rose"]
+        assert len(journal["entries"]) == journal["summary"]["requests"], "the journal does not have all of them"
+        assert not bots.odd, bots.odd[:5]
+        if SOAK:
+            middle, last = memory_of(gateway.memory)
+            print(f"memory of the gateway: {middle:.1f} MiB in the middle, {last:.1f} MiB in the end")
+            assert last <= middle * GROWTH_MAX
 
 
 def disturb(bots: Bots, gateway: Gateway, rng: random.Random, begun_s: float) -> int:
@@ -234,44 +254,84 @@ def disturb(bots: Bots, gateway: Gateway, rng: random.Random, begun_s: float) ->
     return cycles
 
 
-def judge_orders(kraken: Exchange, bots: Bots) -> None:
-    """Every order that was asked for has one end, and the book has the same."""
-    places = {access.name: number for number, access in enumerate(kraken.accounts)}
-    book: dict[tuple[int, str], list[str]] = {}
-    for name, account in kraken.control("GET", "/sim/state")["accounts"].items():
-        for txid, row in account["orders"].items():
-            book.setdefault((places[name], row["vol"]), []).append(txid)
-    wrong = []
-    for (name, number), txid in bots.asked.items():
-        found = book.pop((int(name[1:]) % ACCOUNTS, volume_of(number)), [])
+def book_of(kraken: Exchange) -> Book:
+    """All orders that the exchange ever took, by account and volume."""
+    found: Book = {}
+    accounts = kraken.control("GET", "/sim/state")["accounts"]
+    for access in kraken.accounts:
+        for txid, row in accounts[access.name]["orders"].items():
+            found.setdefault((access.name, row["vol"]), []).append(txid)
+    return found
+
+
+def wrong_orders(asked: Mapping[Order, str | None], places: Mapping[Order, tuple[str, str]], book: Book) -> list[str]:
+    """What is not so: every order that was asked for has the one end that its bot was told, and the book no other."""
+    wrong, left = [], dict(book)
+    for order, txid in asked.items():
+        found = left.pop(places[order], [])
         if txid is None or found != ([txid] if txid else []):
-            wrong.append(f"{name} order {number}: told {txid!r}, the book has {found}")
-    assert not wrong, wrong[:10]
-    assert not book, f"nobody asked for {list(book.items())[:10]}"
+            wrong.append(f"{order}: told {txid!r}, the book has {found}")
+    return wrong + [f"{place}: nobody asked for {found}" for place, found in left.items()]
 
 
-def judge_journal(journal: dict[str, Any]) -> None:
-    """No nonce was refused but that of the identical bytes sent again, whose first copy had arrived."""
+def refused_nonces(entries: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """What was refused, and how many were refused that had to be: an order's identical bytes, sent again.
+
+    Of these the first copy had arrived, so they carry a nonce that was accepted; that is how it is known to have.
+    """
     taken, again, refused = set(), 0, []
-    for entry in journal["entries"]:
+    for entry in entries:
         place = entry["account"], entry["method"], entry["nonce"]
         if entry["outcome"] == "accepted":
             taken.add(place)
-        elif entry["error"] == "EAPI:Invalid nonce" and place in taken:
+        elif entry["error"] == "EAPI:Invalid nonce" and entry["method"] == "AddOrder" and place in taken:
             again += 1
         elif entry["outcome"] == "refused":
             refused.append(entry)
-    summary = journal["summary"]
-    print(f"{summary['requests']} requests, {again} of them identical ones sent again after a lost answer")
-    assert len(journal["entries"]) == summary["requests"], "the journal does not have all of them"
-    assert summary["nonces_rose"]
-    assert not refused, refused[:5]
+    return refused, again
 
 
-def judge_memory(memory: list[tuple[float, int]], begun_s: float) -> None:
-    """Each life's size at its end: what grew from life to life would be the files', or what is made of them."""
-    sizes = [size / 2**20 for _, size in memory]
+def memory_of(sizes: Sequence[int]) -> tuple[float, float]:
+    """The size of a life at its end, in MiB: of the middle third of all lives, and of the last."""
     third = len(sizes) // 3
     middle, last = median(sizes[third : 2 * third]), median(sizes[-third:])
-    print(f"memory of the gateway, MiB: first {sizes[0]:.0f}, middle {middle:.0f}, last {last:.0f}")
-    assert last <= middle * GROWTH_MAX
+    return middle / 2**20, last / 2**20
+
+
+# --- the judges -------------------------------------------------------------------------------------------------------
+
+PLACE, OTHER = ("MASTER", "0.00100000"), ("MASTER", "0.00100001")
+
+
+@pytest.mark.parametrize(
+    ("told", "book", "is_right"),
+    [
+        ("O1", {PLACE: ["O1"]}, True),
+        ("", {}, True),
+        ("O1", {PLACE: ["O1", "O2"]}, False),
+        ("O1", {PLACE: ["O2"]}, False),
+        ("O1", {}, False),
+        ("", {PLACE: ["O1"]}, False),
+        (None, {}, False),
+        (None, {PLACE: ["O1"]}, False),
+        ("O1", {PLACE: ["O1"], OTHER: ["O2"]}, False),
+    ],
+)
+def test_an_order_that_ended_otherwise_is_seen(told: str | None, book: Book, is_right: bool) -> None:
+    assert (wrong_orders({("b0", 0): told}, {("b0", 0): PLACE}, book) == []) == is_right
+
+
+def test_a_refused_nonce_is_seen_and_a_copy_is_none() -> None:
+    def entry(nonce: str, outcome: str, error: str | None = None, method: str = "AddOrder") -> dict[str, Any]:
+        return {"account": "MASTER", "method": method, "nonce": nonce, "outcome": outcome, "error": error}
+
+    bad = "EAPI:Invalid nonce"
+    first, copy, late = entry("7", "accepted"), entry("7", "refused", bad), entry("6", "refused", bad)
+    read, read_again = entry("8", "accepted", None, "Balance"), entry("8", "refused", bad, "Balance")
+    assert refused_nonces([first, copy]) == ([], 1)
+    assert refused_nonces([copy, first]) == ([copy], 0)
+    assert refused_nonces([first, late, read, read_again]) == ([late, read_again], 0)
+
+
+def test_memory_is_that_of_thirds() -> None:
+    assert memory_of([900 * 2**20, 50 * 2**20, 70 * 2**20]) == (50.0, 70.0)

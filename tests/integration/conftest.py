@@ -36,7 +36,7 @@ def keys(sim, into_environment):
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory):
     """``sealane serve`` in front of a simulator, with one account for each client that is tried on it."""
-    with Simulator(accounts=30, seed=17) as simulator, served(simulator, tmp_path_factory.mktemp("gateway")) as bench:
+    with Simulator(accounts=60, seed=17) as simulator, served(simulator, tmp_path_factory.mktemp("gateway")) as bench:
         yield bench
         for name, tally in simulator.journal()["summary"]["by_account"].items():
             assert tally["nonces_rose"]
@@ -53,7 +53,7 @@ def bot(gateway):
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory):
     """The same application on a thread of this process, by a clock that can be moved; for its policies."""
-    with Simulator(accounts=60, seed=23) as simulator, OnThread(simulator, tmp_path_factory.mktemp("desk")) as bench:
+    with Simulator(accounts=45, seed=23) as simulator, OnThread(simulator, tmp_path_factory.mktemp("desk")) as bench:
         yield bench
     summary = simulator.journal()["summary"]
     assert (summary["refused_nonce"], summary["nonces_rose"]) == (0, True)

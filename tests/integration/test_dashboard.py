@@ -1,5 +1,8 @@
 """The dashboard over HTTP: the page, its document, its stream, and ``sealane status`` that reads it."""
 
+import asyncio
+import base64
+import io
 import json
 import os
 import re
@@ -14,12 +17,14 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import pytest
+from gateway_desk import asgi, gateway_desk
 
 from dashboard_documents import (
     HOSTILE,
     Key,
     Policy,
     Scene,
+    all_well,
     in_trouble,
     much_wrong,
     of_many,
@@ -33,6 +38,7 @@ from dashboard_server import LIMIT_S, shown
 from sealane.cli import status as status_module
 from sealane.errors import SettingsError, Unavailable
 from sealane.gateway import wire
+from sealane.gateway.app import make_app
 from sealane.gateway.dashboard import stream
 from sealane.gateway.dashboard.markup import Html, html, tag
 from sealane.gateway.dashboard.page import content, page
@@ -171,6 +177,32 @@ def test_amounts_are_nowhere_where_they_are_not_to_be_shown():
             assert "85,304" not in said
             assert "81204" not in said
         assert "Amounts are not shown on this address" in served.get("/")[1]
+
+
+def test_what_goes_through_the_gateway_shows_with_its_refusals_and_without_a_key_or_secret(keys, tmp_path):
+    folder = tmp_path / "gateway"
+    scene = all_well()
+
+    async def go():
+        async with gateway_desk(folder) as desk:
+            bot, reader = desk.bot(), desk.bot("reader", allow=frozenset({"read"}))
+            for _ in range(3):
+                assert (await bot.ask("Balance")).errors == []
+            order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "30000", "volume": "900"}
+            assert (await bot.ask("AddOrder", order)).errors == ["EOrder:Insufficient funds"]
+            assert (await reader.ask("AddOrder", order)).errors == ["EGeneral:Permission denied"]
+            app = make_app(lambda: scene.state, gateway=desk.gateway, show_amounts=True)
+            pages = [(await asgi(app, "GET", path)).body.decode() for path in ("/statistics", "/")]
+            return pages, (bot.key, reader.key, base64.b64encode(bot.secret).decode())
+
+    (document, markup), secrets = asyncio.run(go())
+    rows = {one["name"]: one for one in json.loads(document)["virtual_keys"]}
+    assert (rows["bot"]["calls"], rows["bot"]["outcomes"]["refused"], rows["bot"]["waiting"]) == (4, 1, 0)
+    assert (rows["reader"]["outcomes"]["denied"], rows["reader"]["allow"]) == (1, ["read"])
+    assert [one["method"] for one in json.loads(document)["errors"]] == ["AddOrder", "AddOrder"]
+    for secret in (*secrets, *(one.api_key for one in keys.accounts), *(one.api_secret for one in keys.accounts)):
+        assert secret not in document + markup
+    assert "EOrder:Insufficient funds" in markup
 
 
 # --- the stream -------------------------------------------------------------------------------------------------------
@@ -329,6 +361,25 @@ def test_a_url_that_is_none_is_an_error_with_its_remedy(url):
 @pytest.mark.parametrize("option", [["--json"], []])
 def test_watching_is_for_people(option):
     assert "--watch draws on a terminal" in " ".join(status("--watch", *option, code=2).stderr.split())
+
+
+def test_watching_a_gateway_that_stops_tells_that_its_figures_are_stale(monkeypatch):
+    from rich.console import Console
+
+    said, ends = io.StringIO(), iter((well(), Unavailable("no gateway answers"), KeyboardInterrupt()))
+
+    def asked(url):
+        end = next(ends)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    monkeypatch.setattr(status_module, "EVERY_S", 0.0)
+    monkeypatch.setattr(status_module, "asked", asked)
+    monkeypatch.setattr(status_module, "console", Console(file=said, force_terminal=True, width=100, height=60))
+    status_module.status(url="http://127.0.0.1:9", watch=True)
+    assert "STALE since 08:00:00 UTC: no gateway answers" in said.getvalue()
+    assert "$85,304.19" in said.getvalue().partition("STALE")[2], "what was last seen stays"
 
 
 def test_a_unix_socket_is_asked_too(tmp_path):

@@ -356,7 +356,7 @@ def test_too_many_calls_at_once_are_told_so_at_once(keys, tmp_path, monkeypatch)
     told = asyncio.run(run())
     throttled = [answer for answer in told if answer.errors]
     assert len(throttled) == 3
-    assert all(answer.errors[0].startswith("EService: Throttled: 1") for answer in throttled)
+    assert all(answer.errors == ["EAPI:Rate limit exceeded"] for answer in throttled)
 
 
 def test_a_second_gateway_on_a_folder_waits_for_the_first_to_end(keys, tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from gateway_bench import LIMIT, NS_PER_S, Bot, Key, Make, OnThread
+from gateway_bench import LIMIT, Bot, Key, Make, OnThread
+
+from sealane.runtime.clock import SYSTEM_CLOCK
 
 UNKNOWN = {"error": ["EOrder:Unknown order"]}
 LANE_BUSY_S = 0.3
@@ -50,7 +52,7 @@ def test_orders_that_no_key_placed_are_left_alone(make: Make, desk: OnThread) ->
     bot = make()
     real = next(one for one in desk.sim.accounts if one.name == bot.on)
     with Bot(desk.sim.url, real) as owner:
-        nonce = int(desk.now_s() * NS_PER_S)
+        nonce = SYSTEM_CLOCK.wall_ns()
         (txid,) = owner.private("AddOrder", nonce=nonce, **LIMIT, cl_ord_id="by-hand")["result"]["txid"]
     refused_everywhere(bot, naming(txid, "by-hand", 3))
     assert bot.ask("CancelAll")["result"]["count"] == 0

@@ -22,8 +22,10 @@ Fields = dict[str, Any]
 ODD_TEXTS = (
     "", " ", "0", "-1", "+1", "1e3", "1e999999999", "NaN", "Infinity", "-0", "0x10", "1_000", ".", "1.", ".5", "#5%",
     "+5%", "null", "true", "None", "\x00", "\r\nSet-Cookie: a=b", "a" * 300, "9" * 40, "9" * 5_000,
-    "0." + "0" * 400 + "1", "ä", "１２", "٣", "💰", "\u202e", "\ud800", "\udfff\ud800", "XBT/USD", "xbtusd", "' OR 1=1 --",
-    "%00", "%", "a&b=c", "[]", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-21", "2026-11-21T10:00:00.000Z",
+    "0." + "0" * 400 + "1", "ä", "１２", "٣", "💰", "\u202e",
+    "\ud800", "\udfff\ud800", "XBT/USD", "xbtusd", "' OR 1=1 --", "%00", "%", "a&b=c", "[]",
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-21",
+    "2026-11-21T10:00:00.000Z",
 )  # fmt: skip
 ODD_VALUES = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 10**40, 1.5, 1e22, 5e-7, [], {}, [[]], [None], [""],
@@ -32,10 +34,11 @@ ODD_VALUES = (
 RAW_NUMBERS = ("1e40", "1e41", "1E-41", "1e999999999", "-1e-999999999", "0.1" + "0" * 3_000, "9" * 4_000, "9" * 5_000,
                "NaN", "-Infinity", "01", "1.", "--1", "1e")  # fmt: skip
 NAMES = (
-    "pair type ordertype volume price price2 cl_ord_id userref txid orders cl_ord_ids nonce otp validate deadline oflags close "
-    "close[ordertype] close[price] timeinforce new timeout asset start ofs order_qty limit_price trigger_price post_only "
-    "displayvol reduce_only leverage"
-).split()
+    "pair", "type", "ordertype", "volume", "price", "price2", "cl_ord_id", "userref", "txid", "orders", "cl_ord_ids",
+    "nonce", "otp", "validate", "deadline", "oflags", "close", "close[ordertype]", "close[price]", "timeinforce",
+    "new", "timeout", "asset", "start", "ofs", "order_qty", "limit_price", "trigger_price", "post_only",
+    "displayvol", "reduce_only", "leverage",
+)  # fmt: skip
 HOSTS = (
     b"127.0.0.1",
     b"localhost",
@@ -55,9 +58,9 @@ CONTENT_TYPES = (
 VERBS = ("GET", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "post", "X" * 50)
 PATHS = (
     "/0/private/ /0/private /0/ /0/private//Balance //0/private/Balance /0/private/Balance/ /0/private/../Balance "
-    "/0/private/%42alance /0/private/Balance%00 /0/private/Balance;a=b /0/private/balance /1/private/Balance /0/public/Time "
-    "/0/public/Ticker /0/public/../private/Balance /0/public/Withdraw /0/private/Earn%2FAllocate /0/private/%f0%9f%92%b0 "
-    "/0/%70rivate/Balance /0/public/AssetPairs /0/public/Depth /0/private/" + "A" * 3_000
+    "/0/private/%42alance /0/private/Balance%00 /0/private/Balance;a=b /0/private/balance /1/private/Balance "
+    "/0/public/Time /0/public/Ticker /0/public/../private/Balance /0/public/Withdraw /0/private/Earn%2FAllocate "
+    "/0/private/%f0%9f%92%b0 /0/%70rivate/Balance /0/public/AssetPairs /0/public/Depth /0/private/" + "A" * 3_000
 ).split()
 REPEAT_KEYS = (b"one", b"two", b"", b"a" * 255, b"a" * 256, b"\xff", b"\x09tab", b'"quoted"', b"a b")
 

@@ -29,6 +29,7 @@ from fuzz_exchange import Exchange
 from fuzz_requests import Asked, Key, Requests
 
 from sealane.client.forwarder import Forwarder
+from sealane.core.signing import Request
 from sealane.gateway.api.gateway import Gateway
 from sealane.gateway.app import make_app
 from sealane.gateway.keys.key_file import KeyFile
@@ -300,3 +301,91 @@ def test_no_request_upsets_the_gateway(tmp_path: Path, monkeypatch: pytest.Monke
         assert not [secret for secret in world.secrets if secret in written], f"a secret was written down in {path}"
     assert fuzz.accepted > COUNT // 20, "too few were good to say anything of those that were bent"
     assert world.received > COUNT // 20
+
+
+# --- the judge --------------------------------------------------------------------------------------------------------
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def answering(body: bytes, status: int = 200, headers: list[tuple[bytes, bytes]] = JSON, ends: int = 1) -> Any:
+    """An application that answers everything so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        length = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+        for _ in range(ends):
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def hanging_up(scope: Any, receive: Any, send: Any) -> None:
+    raise asyncio.CancelledError
+
+
+async def failing(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("app", "fault"),
+    [
+        (answering(b'{"error":["EGeneral:Invalid arguments"]}', 500), "status 500"),
+        (answering(b'{"error":["what"]}'), "no envelope"),
+        (answering(b'{"error":[]}'), "no envelope"),
+        (answering(b'{"error":[],"result":{},"more":1}'), "no envelope"),
+        (answering(b"<html>"), "no envelope"),
+        (answering(b'["error"]'), "no envelope"),
+        (answering(b'{"error":[],"result":"SECRET"}'), "a secret in an answer"),
+        (answering(b'{"error":[],"result":1}', headers=[(b"x", b"SECRET")]), "a secret in an answer"),
+        (answering(b'{"error":[],"result":1}', headers=[(b"x", b"a\r\nb: c")]), "a header of two lines"),
+        (answering(b'{"error":[],"result":1}', ends=2), "an answer that is not whole"),
+        (answering(b"", ends=0), "an answer that is not whole"),
+        (hanging_up, "cancelled"),
+        (failing, "raised ValueError"),
+    ],
+)
+def test_the_judge_sees_what_is_wrong(app: Any, fault: str, tmp_path: Path) -> None:
+    fuzz = Fuzz(World(tmp_path, random.Random(1)), random.Random(1))
+    real = next(iter(fuzz.world.real.values()))[1].encode()
+    one = next(one for one in iter(fuzz._requests.next, None) if one.cut is None and one.scope["path"][:3] == "/0/")
+    asyncio.run(fuzz._asked(_with_secret(app, real), one))
+    assert fault in fuzz.faults.found
+
+
+def _with_secret(app: Any, secret: bytes) -> Any:
+    async def changed(scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: dict[str, Any]) -> None:
+            if "headers" in message:
+                headers = [(name, value.replace(b"SECRET", secret)) for name, value in message["headers"]]
+                message = {**message, "headers": headers}
+            else:
+                message = {**message, "body": message["body"].replace(b"SECRET", secret)}
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return changed
+
+
+def test_what_grows_is_seen(tmp_path: Path) -> None:
+    fuzz = Fuzz(World(tmp_path, random.Random(1)), random.Random(1))
+    fuzz._judge_marks([(2, 30, 0)] * 9 + [(9, 99, 2 * GROWTH_MAX_BYTES)])
+    assert set(fuzz.faults.found) == {"tasks grew", "descriptors grew", "memory grew"}
+
+
+def test_a_secret_in_the_log_is_seen() -> None:
+    faults = Faults()
+    with listening(Listener([b"the secret"], faults)):
+        logging.getLogger("sealane.gateway").debug("it is %s", "the secret")
+        logging.getLogger("asyncio").error("lost", exc_info=ValueError("no"))
+    assert set(faults.found) == {"a secret in the log", "an error in the log: ValueError('no')"}
+
+
+def test_the_exchange_sees_what_may_not_arrive() -> None:
+    exchange = Exchange(random.Random(1), "real", base64.b64encode(bytes(64)).decode(), (b"virtual",), 0.0)
+    headers = ((b"API-Key", b"virtual"), (b"API-Sign", b"no"))
+    for method in ("Withdraw", "NoMethod"):
+        asyncio.run(exchange.send(Request("POST", f"/0/private/{method}", headers, b"nonce=0")))
+    assert {fault.split()[0] for fault in exchange.faults} == {"Withdraw", "NoMethod", "it", "the", "nonce", "a"}

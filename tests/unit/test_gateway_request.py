@@ -61,6 +61,12 @@ def test_a_form_that_can_be_read_in_two_ways_is_refused(body: bytes) -> None:
     assert refused.value.error == "EGeneral:Invalid arguments"
 
 
+def test_json_as_deep_as_an_order_can_be_is_read() -> None:
+    body = b'{"nonce":1,"orders":[{"close":{"price":"\\u20ac"}}],"a":' + b"[" * 7 + b"]" * 7 + b"}"
+    found = asked(b"/0/private/AddOrderBatch", body=body, content_type=b"application/json")
+    assert found.params["orders"] == [{"close": {"price": "\u20ac"}}]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -73,9 +79,14 @@ def test_a_form_that_can_be_read_in_two_ways_is_refused(body: bytes) -> None:
         b'{"nonce":1}{"nonce":2}',
         b'{"a":' * 5_000,
         b'{"nonce":' + b"1" * 5_000 + b"}",
+        b'{"nonce":"\\ud800"}',
+        b'{"nonce":1,"\\udfff":1}',
+        b'{"nonce":1,"a":["\\ud800"]}',
+        b'{"nonce":1,"a":' + b"[" * 8 + b"]" * 8 + b"}",
+        b'{"nonce":1,"a":' + b'{"a":' * 900 + b"1" + b"}" * 901,
     ],
 )
-def test_json_that_can_be_read_in_two_ways_is_refused(body: bytes) -> None:
+def test_json_that_can_be_read_in_two_ways_or_not_be_sent_on_is_refused(body: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
         asked(body=body, content_type=b"application/json")
     assert refused.value.error == "EGeneral:Invalid arguments"

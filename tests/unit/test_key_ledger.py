@@ -78,7 +78,6 @@ def test_a_uuid_is_one_name_however_it_is_written(ledger):
     asked(ledger, "one", name)
     for spelling in (name.upper(), name.replace("-", ""), name.replace("-", "").upper()):
         assert ledger.is_own("one", cl_ord_id=spelling)
-        assert ledger.order("one", cl_ord_id=spelling) == ORDER
     asked(ledger, "one", "Short-Name")
     assert not ledger.is_own("one", cl_ord_id="short-name")
 
@@ -111,7 +110,9 @@ def test_of_orders_under_one_userref_the_first_is_answered_first(ledger):
     ledger.placed("one", "7", "userref", "OTX-1")
     ledger.not_placed("one", "7", "userref")
     ledger.placed("one", "7", "userref", "OTX-3")
-    assert [ledger.order("one", txid=txid)["volume"] for txid in ("OTX-1", "OTX-3")] == ["1", "3"]
+    assert ledger.is_own("one", txid="OTX-1")
+    assert ledger.is_own("one", txid="OTX-3")
+    assert ledger.own_among("one", {"OTX-2": row(userref=7, vol="2")}) == []
 
 
 def test_of_orders_under_one_userref_a_number_says_which_is_meant(ledger):
@@ -123,7 +124,8 @@ def test_of_orders_under_one_userref_a_number_says_which_is_meant(ledger):
     ledger.not_placed("two", "7", "userref", number=first)
     ledger.placed("one", "8", "userref", "OTX-9", number=first)
     ledger.placed("one", "7", "userref", "OTX-1", number=first)
-    assert [ledger.order("one", txid=txid)["volume"] for txid in ("OTX-1", "OTX-3")] == ["1", "3"]
+    assert ledger.is_own("one", txid="OTX-1")
+    assert ledger.is_own("one", txid="OTX-3")
     assert ledger.own_among("one", {"OTX-2": row(userref=7, vol="2")}) == []
 
 
@@ -134,17 +136,18 @@ def test_names_without_an_account_are_each_key_s_own(ledger):
     assert ledger.is_own("two", cl_ord_id="x")
 
 
-def test_an_order_is_told_as_it_was_asked_for_or_last_changed(ledger):
+def test_a_txid_that_is_another_key_s_stays_so(ledger):
     asked(ledger, "one", "x", txid="OTX-1")
-    assert ledger.order("one", txid="OTX-1") == ledger.order("one", cl_ord_id="x") == ORDER
-    assert ledger.order("two", txid="OTX-1") is ledger.order("one", txid="OTX-2") is ledger.order("one") is None
-    ledger.changed("two", "OTX-1", {"volume": "9"})
-    ledger.changed("one", "OTX-1", ORDER | {"volume": "0.2"})
-    assert ledger.order("one", txid="OTX-1")["volume"] == "0.2"
-    ledger.changed("one", "OTX-1", ORDER | {"volume": "0.3"}, new_txid="OTX-2")
-    assert ledger.order("one", txid="OTX-2")["volume"] == "0.3"
-    assert not ledger.is_own("one", txid="OTX-1")
-    assert ledger.is_own("one", txid="OTX-2", cl_ord_id="x")
+    asked(ledger, "two", "7", "userref", txid="OTX-1")
+    assert ledger.is_own("one", txid="OTX-1")
+    assert not ledger.is_own("two", txid="OTX-1")
+    assert not ledger.is_own("two", userref=7)
+
+
+def test_a_userref_that_was_drawn_by_chance_is_enough_by_itself(ledger):
+    asked(ledger, "one", "4711", "userref", order={"pair": "XXBTZUSD", "drawn": True})
+    assert ledger.own_among("one", {"OTX-1": row(userref=4711, vol="9")}) == ["OTX-1"]
+    assert ledger.own_among("two", {"OTX-1": row(userref=4711, vol="9")}) == []
 
 
 def test_the_same_answer_twice_is_one_order(ledger):
@@ -152,9 +155,8 @@ def test_the_same_answer_twice_is_one_order(ledger):
     asked(ledger, "one", "7", "userref")
     ledger.placed("one", "7", "userref", "OTX-1")
     ledger.placed("one", "7", "userref", "OTX-1")
-    ledger.placed("one", "7", "userref", "OTX-2")
-    rows = {txid: row(userref=7) for txid in ("OTX-1", "OTX-2", "OTX-3")}
-    assert ledger.own_among("one", rows) == ["OTX-1", "OTX-2"]
+    rows = {txid: row(userref=7) for txid in ("OTX-1", "OTX-2")}
+    assert ledger.own_among("one", rows) == ["OTX-1"], "the note of the repeat is gone"
 
 
 def test_own_rows_by_txid_by_name_and_by_looks(ledger):

@@ -59,6 +59,10 @@ def test_nested_values_go_as_json_with_exact_amounts():
     assert dict(request.headers)[b"Content-Type"] == b"application/json"
 
 
+def test_json_without_a_field_is_json_all_the_same():
+    assert json.loads(private_request(WHO, "CancelOrderBatch", {}, NONCE).body) == {"nonce": NONCE}
+
+
 @pytest.mark.parametrize("name", ["nonce", "otp"])
 def test_what_the_lane_and_the_account_hold_is_not_taken_as_a_parameter(name):
     with pytest.raises(SettingsError, match=name):

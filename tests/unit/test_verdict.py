@@ -94,6 +94,7 @@ def test_the_gravest_of_several_errors_decides():
         Reply(200, b'{"error":"EAPI:Invalid nonce"}'),
         Reply(200, b'{"error":[],"resu'),
         Reply(200, b"\xff\xfe"),
+        Reply(200, b'{"error":[],"result":' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
         Failure(True, "reset"),
     ],
 )

@@ -2,9 +2,10 @@
 
 1. An order goes as it was asked for. Only where it has neither ``cl_ord_id`` nor ``userref`` a userref is added, so
    that it is found again (Kraken edits no order that has a client order id); and a deadline, where it has none.
-2. Asked for again it is the same order: under one ``Idempotency-Key`` or ``cl_ord_id`` always (with other contents it
-   is an error), under one ``userref`` with the same contents for ``REPEAT_S``, because Kraken's users give one
-   ``userref`` to many orders. Without any of these two requests are two orders.
+2. Asked for again it is the same order: under one ``cl_ord_id``, however spelled and in whatever batch, or else under
+   one ``Idempotency-Key`` (with other contents it is an error), or else under one ``userref`` with the same contents
+   for ``REPEAT_S``, because Kraken's users give one ``userref`` to many orders. Without any of these two requests are
+   two orders. What came to nothing may be asked for anew.
 3. Each asker has names of its own: what two programs call alike are two orders.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,17 +21,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from sealane.core.nonce import NS_PER_S
-from sealane.core.order import End, checked_id, digest_of
+from sealane.core.order import End, checked_id, digest_of, plain_id
 from sealane.errors import SettingsError
 
 REPEAT_S = 3_600.0
 """So long the same order under the same userref is taken for a repeat: longer than any program tries again."""
 BATCH_MIN, BATCH_MAX = 2, 15
 USERREF_MASK = 2**31 - 1
+USERREF = re.compile(r"-?[0-9]{1,10}")
 NAME_DIGITS = 20
-_WORDS = {"type": "type", "ordertype": "ordertype"}
-_AMOUNTS = {"volume": "vol", "price": "price"}
-"""An order's fields, and under which names its row shows them."""
 _AMENDED = ("order_qty", "display_qty", "limit_price", "trigger_price", "post_only")
 
 
@@ -54,7 +54,8 @@ class Asked:
 class Prepared:
     """An order that lacks only its nonce and, where ``deadline_ns`` is 0, its deadline.
 
-    ``name`` is its intent's id; the rest is as in ``core.order.Intent`` and ``core.placing.Order``.
+    ``name`` is its intent's id; ``is_drawn``: what it is found by was drawn here, and is nobody else's; the rest is as
+    in ``core.order.Intent`` and ``core.placing.Order``.
     """
 
     method: str
@@ -68,12 +69,14 @@ class Prepared:
     repeat_s: float = math.inf
     deadline_ns: int = 0
     changes: Mapping[str, str] = field(default_factory=dict)
-    shows: Mapping[str, str] = field(default_factory=dict)
+    shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    is_drawn: bool = False
 
 
 @dataclass(frozen=True)
 class Forwarded:
-    """The ends of what was asked for, by order id, and Kraken's answer where it was given to this very request."""
+    """The ends of what was asked for, by order id and in their order, and Kraken's answer to this very request."""
 
     ends: Mapping[str, End]
     body: bytes
@@ -83,28 +86,16 @@ def prepared(asked: Asked) -> Prepared:
     """What is sent for a request; raises SettingsError for one that cannot be meant."""
     given = {name: value for name, value in asked.params.items() if name != "deadline"}
     method, digest = asked.method, digest_of(asked.method, given)
-    unnamed = _Name(asked, digest)
-    deadline_ns = _deadline_ns(asked.params.get("deadline"))
-    if method == "AddOrder":
-        return _one(method, given, unnamed, deadline_ns)
-    if method == "AddOrderBatch":
-        return _several(method, given, unnamed, deadline_ns)
-    if method == "EditOrder":
-        return _edit(method, given, unnamed, deadline_ns)
-    return _amend(method, given, unnamed, deadline_ns)
+    name, deadline_ns = _Name(asked, digest), _deadline_ns(asked.params.get("deadline"))
+    build = {"AddOrder": _one, "AddOrderBatch": _several, "EditOrder": _edit}.get(method, _amend)
+    return build(method, given, name, deadline_ns)
 
 
 class _Name:
     """How a request is recognised when it comes again."""
 
     def __init__(self, asked: Asked, digest: str) -> None:
-        self._asked, self.digest = asked, digest
-        self.key = asked.repeat_key
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether nothing but the call itself tells which order it is."""
-        return not self.key
+        self._asker, self.key, self.digest = asked.asker, asked.repeat_key, digest
 
     def drawn(self, number: int = 0) -> uuid.UUID:
         """A new id; the same one for the same repeat key."""
@@ -112,31 +103,40 @@ class _Name:
             return uuid.uuid4()
         return uuid.UUID(bytes=self._hash("drawn", self.key, str(number))[:16], version=4)
 
-    def of(self, *words: str) -> str:
-        """The intent's id: by the repeat key where there is one, else by these words."""
-        told = ("key", self.key) if self.key else words
-        return f"{self._asked.asker}:{self._hash(*told).hex()[:NAME_DIGITS]}"
+    def by_id(self, client_order_id: str) -> str:
+        """The intent's id of an order with a client order id."""
+        return self._told("cl_ord_id", plain_id(client_order_id))
+
+    def otherwise(self, *words: str) -> str:
+        """That of one without: by its repeat key, else by these words; without any, one that never was."""
+        if self.key:
+            return self._told("key", self.key)
+        return self._told(*words) if words else str(uuid.uuid4())
+
+    def _told(self, *words: str) -> str:
+        return f"{self._asker}:{self._hash(*words).hex()[:NAME_DIGITS]}"
 
     def _hash(self, *words: str) -> bytes:
-        return hashlib.sha256("\0".join((self._asked.asker, *words)).encode()).digest()
+        return hashlib.sha256("\0".join((self._asker, *words)).encode()).digest()
 
 
 def _one(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int) -> Prepared:
-    by, value, params = _identified(given, name)
-    fresh = name.is_fresh and not _names(given)
-    words = (by, value, name.digest) if by == "userref" else (by, value)
+    by, value, order = _identified(given, name)
+    is_named = bool(_names(given))
+    words = ("userref", value, name.digest) if is_named else ()
     return Prepared(
         method,
-        params,
-        str(uuid.uuid4()) if fresh else name.of(*words),
+        order,
+        name.by_id(value) if by == "cl_ord_id" else name.otherwise(*words),
         (value,),
         name.digest,
         found_by=by,
         market=given.get("ordertype") == "market",
-        fresh=fresh,
-        repeat_s=REPEAT_S if by == "userref" and not name.key else math.inf,
+        fresh=not is_named and not name.key,
+        repeat_s=REPEAT_S if is_named and by == "userref" and not name.key else math.inf,
         deadline_ns=deadline_ns,
-        shows=_shown(given) if by == "userref" else {},
+        shows={value: _shown(given)},
+        is_drawn=not is_named,
     )
 
 
@@ -149,52 +149,58 @@ def _several(method: str, given: Mapping[str, object], name: _Name, deadline_ns:
     named = {by for order in orders for by in _names(order)}
     if len(named) > 1:
         raise SettingsError("some orders of the batch have a cl_ord_id and some a userref: give all of them the same")
-    added = next(iter(named), "userref")
-    found = [_identified(order, name, added=added, number=number) for number, order in enumerate(orders)]
+    by = next(iter(named), "userref")
+    found = [_identified(order, name, added=by, number=number) for number, order in enumerate(orders)]
     ids = tuple(value for _, value, _ in found)
-    if len(set(ids)) < len(ids):
+    if len(set(map(plain_id, ids))) < len(ids):
         raise SettingsError("two orders of the batch have the same cl_ord_id or userref: give each its own")
-    fresh = name.is_fresh and not named
+    words = ("batch", *ids, name.digest) if named else ()
+    aliases = tuple(name.by_id(value) for value in ids) if by == "cl_ord_id" else ()
     return Prepared(
         method,
         {**given, "orders": [order for _, _, order in found]},
-        str(uuid.uuid4()) if fresh else name.of("batch", *ids, *([name.digest] if added == "userref" else [])),
+        name.otherwise(*words),
         ids,
         name.digest,
-        found_by=added,
-        fresh=fresh,
-        repeat_s=REPEAT_S if added == "userref" and not name.key else math.inf,
+        found_by=by,
+        fresh=not named and not name.key,
+        repeat_s=REPEAT_S if named == {"userref"} and not name.key else math.inf,
         deadline_ns=deadline_ns,
+        shows={value: _shown(order) for _, value, order in found},
+        aliases=aliases,
+        is_drawn=not named,
     )
 
 
 def _edit(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int) -> Prepared:
     """Kraken takes no client order id here, and keeps no userref over an edit: one is added where there is none."""
-    named = given.get("userref") is not None
-    userref = _userref(given["userref"]) if named else str(name.drawn().int & USERREF_MASK)
+    is_named = given.get("userref") not in (None, "")
+    userref = _userref(given["userref"]) if is_named else str(name.drawn().int & USERREF_MASK)
+    words = ("edit", userref, name.digest) if is_named else ()
     return Prepared(
         method,
         {**given, "userref": userref},
-        name.of("edit", userref, name.digest),
+        name.otherwise(*words),
         (userref,),
         name.digest,
         found_by="userref",
-        fresh=name.is_fresh and not named,
+        fresh=not is_named and not name.key,
         repeat_s=math.inf if name.key else REPEAT_S,
         deadline_ns=deadline_ns,
+        is_drawn=not is_named,
     )
 
 
 def _amend(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int) -> Prepared:
-    named = [by for by in ("txid", "cl_ord_id") if given.get(by) is not None]
+    named = [by for by in ("txid", "cl_ord_id") if given.get(by) not in (None, "")]
     if len(named) != 1:
         raise SettingsError("name the order by txid or by cl_ord_id, one of the two")
     own = str(name.drawn())
     wanted = {field: str(given[field]) for field in _AMENDED if given.get(field) is not None}
     changes = {"order": str(given[named[0]]), "by": named[0], **wanted}
-    fresh = name.is_fresh
+    fresh = not name.key
     return Prepared(
-        method, given, name.of("amend", own), (own,), name.digest, fresh=fresh, deadline_ns=deadline_ns, changes=changes
+        method, given, name.otherwise(), (own,), name.digest, fresh=fresh, deadline_ns=deadline_ns, changes=changes
     )
 
 
@@ -213,26 +219,37 @@ def _identified(
     if names == ["cl_ord_id"]:
         return "cl_ord_id", checked_id(str(given["cl_ord_id"])), given
     if names == ["userref"]:
-        return "userref", _userref(given["userref"]), given
+        value = _userref(given["userref"])
+        return "userref", value, {**given, "userref": value}
     drawn = name.drawn(number)
     value = str(drawn) if added == "cl_ord_id" else str(drawn.int & USERREF_MASK)
     return added, value, {**given, added: value}
 
 
 def _userref(value: object) -> str:
-    try:
-        return str(int(str(value)))
-    except ValueError:
-        raise SettingsError(f"userref is {value!r}: give a whole number of 32 bits") from None
+    """A userref in the one way in which it is sent and sought."""
+    text = str(value)
+    if not USERREF.fullmatch(text) or not -USERREF_MASK - 1 <= int(text) <= USERREF_MASK:
+        raise SettingsError(f"userref is {text[:40]!r}: give a whole number of 32 bits")
+    return str(int(text))
 
 
 def _shown(given: Mapping[str, object]) -> dict[str, str]:
-    """What an order's row at Kraken shows of what was asked for: words, and plain amounts."""
-    names = dict(_WORDS)
-    if "viqc" not in str(given.get("oflags", "")):  # else its volume is in another currency than its row's
-        names |= _AMOUNTS
-    told = {shown: str(given[name]) for name, shown in names.items() if given.get(name) not in (None, "")}
-    return {name: text for name, text in told.items() if name in _WORDS or (text[:1] + text[-1:]).isdigit()}
+    """What an order's row at Kraken shows for certain of what was asked for.
+
+    Only that: an order that is not recognised is called not placed. Kraken settles the volume of some orders itself.
+    """
+    flags, is_limit = str(given.get("oflags", "")), given.get("ordertype") == "limit"
+    told = {"type": "type"} | ({"price": "price"} if is_limit else {})
+    if "viqc" not in flags and given.get("reduce_only") in (None, "", False, "false"):
+        told |= {"volume": "vol"}
+    found = {shown: str(given[name]) for name, shown in told.items() if given.get(name) not in (None, "")}
+    return {name: text for name, text in found.items() if name == "type" or _is_plain_amount(text)}
+
+
+def _is_plain_amount(text: str) -> bool:
+    """Whether it is above zero and nothing but digits: not relative to anything."""
+    return text.isascii() and text.replace(".", "", 1).isdigit() and any(digit in text for digit in "123456789")
 
 
 def _deadline_ns(given: object) -> int:

@@ -156,12 +156,13 @@ class Orders:
             found_by=asked.found_by,
             changes=asked.changes,
             shows=asked.shows,
+            aliases=asked.aliases,
             deadline_ns=asked.deadline_ns or drawn.deadline_ns,
         )
-        order = self._order(intent, asked.params, fresh=asked.fresh, repeat_s=asked.repeat_s)
+        order = self._order(intent, asked.params, fresh=asked.fresh, repeat_s=asked.repeat_s, anew=True)
         blocked = BUYS_OFF if self._buys_off and call_buys(asked.method, asked.params) else ""
         ends = yield from self._ends(order, limits, blocked)
-        return Forwarded(ends, order.answer)
+        return Forwarded({name: ends[name] for name in intent.order_ids}, order.answer)
 
     def _validated(self, method: str, params: Mapping[str, object], client_order_id: str) -> Flow[NotPlaced]:
         try:
@@ -209,9 +210,17 @@ class Orders:
     ) -> Flow[Mapping[str, End]]:
         return (yield from self._ends(self._order(intent, params, fresh=fresh), limits, blocked))
 
-    def _order(self, intent: Intent, params: Mapping[str, object], *, fresh: bool, repeat_s: float = math.inf) -> Order:
+    def _order(
+        self,
+        intent: Intent,
+        params: Mapping[str, object],
+        *,
+        fresh: bool,
+        repeat_s: float = math.inf,
+        anew: bool = False,
+    ) -> Order:
         asked = {**params, "deadline": rfc3339(intent.deadline_ns)}
-        return Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh, repeat_s=repeat_s)
+        return Order(self._caller(), intent, asked, sync=self._sync, fresh=fresh, repeat_s=repeat_s, anew=anew)
 
     def _ends(self, order: Order, limits: Limits, blocked: str) -> Flow[Mapping[str, End]]:
         until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)

@@ -173,6 +173,13 @@ class ReadIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherOrders:
+    """Answered with the txids that are known to be those of other intents than this one."""
+
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Publish an event."""
 
@@ -198,6 +205,7 @@ Effect = (
     | Remember
     | KeepIntent
     | ReadIntent
+    | OtherOrders
     | Tell
 )
 T = TypeVar("T")

@@ -85,7 +85,9 @@ class Intent:
         account, fingerprint, method: whose key, and which of Kraken's methods.
         order_ids: the client order ids of what it places.
         found_by: the field by which Kraken's rows are known to be ours: ``cl_ord_id``, else ``userref``.
-        shows: what its row must show too, where ``found_by`` alone may be another order's: side, type, amounts.
+        shows: by order id, what its row must show too, because another order may have been found by the same id: side,
+            type, amounts.
+        aliases: further names under which the same request may be asked for again.
         market: it is filled rather than open, so it is sought among closed orders first.
         unguarded: the key's nonce window is open, or not known: a later nonce is no fence, only the deadline is.
         changes: of an amendment, the order by ``txid`` or ``cl_ord_id``, and what its row shows once it is made.
@@ -108,7 +110,8 @@ class Intent:
     market: bool = False
     unguarded: bool = False
     changes: Mapping[str, str] = field(default_factory=dict)
-    shows: Mapping[str, str] = field(default_factory=dict)
+    shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
     nonce: int = 0
     sent_ns: int = 0
     fenced_ns: int = 0
@@ -123,7 +126,12 @@ class Intent:
     @property
     def names(self) -> tuple[str, ...]:
         """What the same order, asked for again, would be known by."""
-        return self.order_ids if self.id in self.order_ids else (self.id,)
+        return self.order_ids if self.id in self.order_ids else (self.id, *self.aliases)
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it has its ends, and nothing was or will be done."""
+        return self.settled and all(isinstance(end, (NotPlaced, NotAmended)) for end in self.ends.values())
 
     def sent(self, nonce: int, now_ns: int, *, unguarded: bool) -> Intent:
         """As it is of its next attempt."""
@@ -155,11 +163,16 @@ class Intent:
         """The intent that a store kept; raises ValueError where that is none."""
         known = {name: value for name, value in stored.items() if name in cls.__dataclass_fields__}
         ends = known.pop("ends", {})
-        ids = known.pop("order_ids", ())
-        if not isinstance(ends, Mapping) or not isinstance(ids, (list, tuple)):
+        ids, aliases = known.pop("order_ids", ()), known.pop("aliases", ())
+        if (
+            not isinstance(ends, Mapping)
+            or not isinstance(ids, (list, tuple))
+            or not isinstance(aliases, (list, tuple))
+        ):
             raise ValueError("an intent without its orders")
         try:
-            found = cls(order_ids=tuple(ids), ends={name: _end(row) for name, row in ends.items()}, **known)  # type: ignore[arg-type]
+            told = {name: _end(row) for name, row in ends.items()}
+            found = cls(order_ids=tuple(ids), aliases=tuple(aliases), ends=told, **known)  # type: ignore[arg-type]
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an intent: {error}") from error
         return found
@@ -242,11 +255,13 @@ def checked_id(client_order_id: str) -> str:
 
 def same_id(one: str, other: str) -> bool:
     """Whether two spellings are one id: of a UUID, dashes and capitals say nothing."""
-    return one == other or (_hex(one) == _hex(other) and len(_hex(one)) == 32)
+    return plain_id(one) == plain_id(other)
 
 
-def _hex(name: str) -> str:
-    return name.replace("-", "").casefold()
+def plain_id(name: str) -> str:
+    """An id in one spelling of those that Kraken takes for the same."""
+    digits = name.replace("-", "").casefold()
+    return digits if len(digits) == 32 else name
 
 
 def digest_of(method: str, params: Mapping[str, object]) -> str:

@@ -66,7 +66,8 @@ class Order:
     """One write under an intent, on its way. ``params`` are in Kraken's names, deadline and ids included.
 
     ``fresh``: its id was drawn for it, so nobody can have used it before. ``repeat_s``: asked for again so long after
-    its end it is another order. ``answer`` is what Kraken answered to this very call, where that was the end.
+    its end it is another order. ``anew``: asked for again it may go again, where nothing came of it before. ``answer``
+    is what Kraken answered to this very call, where that was the end.
     """
 
     caller: Caller
@@ -75,6 +76,7 @@ class Order:
     sync: bool = True
     fresh: bool = False
     repeat_s: float = math.inf
+    anew: bool = False
     how: str = ANSWERED
     answer: bytes = b""
     known: Intent | None = None
@@ -136,7 +138,11 @@ class Order:
     def asked_before(self) -> Flow[Intent | None]:
         """The intent of the same order, where it was asked for before."""
         known: Intent | None = yield ReadIntent(self.intent.names)
-        if known is None or not known.settled or math.isinf(self.repeat_s):
+        if known is None or not known.settled:
+            return known
+        if self.anew and known.came_to_nothing:
+            return None
+        if math.isinf(self.repeat_s):
             return known
         return known if (yield Now()) - known.sent_ns <= self.repeat_s * NS_PER_S else None
 

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from sealane.core import events
 from sealane.core.call import private_call
 from sealane.core.cancelling import UNKNOWN
-from sealane.core.effects import Caller, Flow, Now, ReadIntent, Sleep, Tell
+from sealane.core.effects import Caller, Flow, Now, OtherOrders, ReadIntent, Sleep, Tell
 from sealane.core.methods import HARMLESS
 from sealane.core.nonce import NS_PER_S
 from sealane.core.order import FOUND, Amended, End, Intent, Placed, same_id
@@ -68,9 +68,9 @@ def exactly_once(order: Order, lag_s: float, until_ns: int) -> Flow[Mapping[str,
     if order.known is not None:
         return (yield from _again(order, order.known, lag_s, until_ns))
     if verdict.outcome is not Outcome.IN_DOUBT:
-        order.answer = verdict.body
         ends = yield from _ended(order, ends_of(order, verdict))
         if order.intent.settled:
+            order.answer = verdict.body
             return ends
     try:
         return (yield from resolve(order.caller, order.intent, lag_s, until_ns, is_own=True)).ends
@@ -170,12 +170,13 @@ def _look(caller: Caller, intent: Intent, until_ns: int | None, *, each: bool) -
         return (yield from _look_at_amends(caller, intent, until_ns))
     missing = [name for name in intent.order_ids if name not in intent.ends]
     asked = [missing] if len(missing) > 1 and not each else [[name] for name in missing]
+    others: frozenset[str] = yield OtherOrders(intent.id)
     found: dict[str, End] = {}
     for names in asked:
         filters = {intent.found_by: names[0]} if len(names) == 1 else {}
         for method in ("ClosedOrders", "OpenOrders") if intent.market else ("OpenOrders", "ClosedOrders"):
             rows = yield from _ask(caller, intent, method, filters, until_ns)
-            found |= _placed(intent, names, rows)
+            found |= _placed(intent, names, {txid: row for txid, row in rows.items() if txid not in others})
             if set(found) >= set(names):
                 break
     return found
@@ -189,11 +190,10 @@ def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dic
             continue
         described = row.get("descr")
         parts = described if isinstance(described, Mapping) else {}
-        if not _shows({**row, **parts}, intent.shows):
-            continue
         descr = str(parts.get("order", ""))
         shown = str(row.get(intent.found_by))
-        found |= {name: Placed(txid, name, descr, FOUND) for name in names if same_id(shown, name)}
+        mine = [name for name in names if same_id(shown, name) and _shows({**row, **parts}, intent.shows.get(name, {}))]
+        found |= {name: Placed(txid, name, descr, FOUND) for name in mine}
     return found
 
 

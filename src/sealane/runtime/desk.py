@@ -8,7 +8,7 @@ from typing import Any
 
 from sealane.core import effects
 from sealane.core.events import Event
-from sealane.core.order import Intent
+from sealane.core.order import Intent, Placed
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.transaction import ALIAS, Note
@@ -120,6 +120,15 @@ class Desk:
         found = (read_intent(self.intents, name) for name in order_ids)
         return next((intent for intent in found if intent is not None), None)
 
+    def other_orders(self, intent_id: str) -> frozenset[str]:
+        """The txids of the newest orders but this one's."""
+        others = [intent_in(document) for name, document in self.intents.recent(OTHERS_SEARCHED) if name != intent_id]
+        ends = (end for intent in others if intent is not None for end in intent.ends.values())
+        return frozenset(end.txid for end in ends if isinstance(end, Placed))
+
+
+OTHERS_SEARCHED = 1_000
+
 
 def read_intent(log: IntentLog, order_id: str) -> Intent | None:
     """The intent of an order; None where there is none that can be read."""
@@ -150,6 +159,7 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Remember: lambda desk, effect: desk.remember(effect),
     effects.KeepIntent: lambda desk, effect: desk.keep_intent(effect),
     effects.ReadIntent: lambda desk, effect: desk.read_intent(effect.order_ids),
+    effects.OtherOrders: lambda desk, effect: desk.other_orders(effect.intent_id),
     effects.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 

@@ -115,6 +115,7 @@ _ON_DISK = (
     effects.RaiseFloor,
     effects.KeepIntent,
     effects.ReadIntent,
+    effects.OtherOrders,
     effects.Revise,
     effects.Recall,
     effects.Remember,

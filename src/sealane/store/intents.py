@@ -66,7 +66,10 @@ def intent_of(intent_id: str, document: Mapping[str, object]) -> Intent:
 
 
 def _others(intent_id: str, document: Mapping[str, object]) -> tuple[str, ...]:
-    """The further names under which a document is asked for: the orders of a batch that is named by its first."""
+    """The further names under which a document is asked for: its own, or the orders of a batch named by its first."""
+    aliases = document.get("aliases")
+    if isinstance(aliases, (list, tuple)) and aliases:
+        return tuple(map(str, aliases))
     names = document.get("order_ids")
     is_named_by_first = isinstance(names, (list, tuple)) and bool(names) and names[0] == intent_id
     return tuple(map(str, names[1:])) if isinstance(names, (list, tuple)) and is_named_by_first else ()

@@ -209,7 +209,7 @@ class IntentLog(Protocol):
     def read(self, intent_id: str) -> Mapping[str, object] | None:
         """The latest document of an id, None for none.
 
-        A document is also found by the further names in its ``order_ids``, where the first of them is its id.
+        A document is also found by its ``aliases``, or by its further ``order_ids`` where the first of them is its id.
         """
 
     def unsettled(self) -> dict[str, Mapping[str, object]]:

@@ -20,16 +20,17 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.secret import Secret
 from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
-from sealane.gateway.api.cancels import insist
+from sealane.gateway.api.cancels import Cancels, insist
 from sealane.gateway.api.envelope import Answer, of_error, of_verdict, refusal
 from sealane.gateway.api.key_info import key_info
 from sealane.gateway.api.market import Market
-from sealane.gateway.api.orders import Denied, OrderDesk
-from sealane.gateway.api.request import Signed, Unreadable, validates
+from sealane.gateway.api.orders import ORDERS, Denied, OrderDesk, is_only_checked
+from sealane.gateway.api.request import Signed, Unreadable
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.waiting import Crowded, Waiting
 from sealane.gateway.audit import Audit
 from sealane.gateway.keys.key_file import Held, KeyRing
+from sealane.gateway.keys.ledger import Ledger
 from sealane.gateway.keys.pairs import Pair
 from sealane.gateway.keys.policy import method_class
 from sealane.gateway.keys.policy import refusal as policy_refusal
@@ -37,7 +38,6 @@ from sealane.gateway.keys.replay_guard import ReplayGuards
 from sealane.gateway.traffic import Passed, Traffic
 from sealane.runtime.clock import Clock
 
-ORDERS = frozenset({"AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"})
 CANCELS = "cancel"
 _NOBODY = Secret(bytes(64))
 """What a signature of an unknown key is checked with, so that it takes as long."""
@@ -61,6 +61,8 @@ class Calls:
     accounts: Mapping[str, Account]
     replays: ReplayGuards
     orders: OrderDesk
+    cancels: Cancels
+    ledger: Ledger
     market: Market
     shares: Shares
     waiting: Waiting
@@ -143,20 +145,19 @@ class Calls:
             return key_info(signed, held)
         kind = method_class(method, params)
         with self.waiting.room(held.name, kind):
-            await self.orders.judge(account.forwarder, held.name, policy, method, params)
-            return await self._sent(signed, held, account.forwarder, kind)
+            async with self.orders.in_turn(held, method):
+                await self.orders.judge(account.forwarder, held, method, params)
+                return await self._sent(signed, held, account.forwarder, kind)
 
     async def _sent(self, signed: Signed, held: Held, forwarder: Forwarder, kind: str) -> Answer:
         method, params = signed.method, signed.params
-        is_checked_only = method in ORDERS and validates(params)
-        if method in ORDERS and not is_checked_only:
-            self._write_down(signed, held)
-            order = replace(signed, params={name: value for name, value in params.items() if name != "validate"})
-            now_s = self.clock.wall_ns() / NS_PER_S
-            return await self.orders.send(forwarder, held, order, now_s)
+        now_s = self.clock.wall_ns() / NS_PER_S
+        if method in ORDERS:
+            if not is_only_checked(signed):
+                self._write_down(signed, held)
+            return await self.orders.send(forwarder, held, signed, now_s)
         if kind == CANCELS and held.policy.own_orders:
-            now_s = self.clock.wall_ns() / NS_PER_S
-            return await self.orders.own.cancel(forwarder, held.name, method, params, now_s)
+            return await self.cancels.cancel(forwarder, held.name, method, params, now_s)
         if kind == CANCELS:
             return await insist(forwarder, method, params)
         return of_verdict(await forwarder.forward(method, params))

@@ -9,12 +9,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sealane.client.forwarder import Forwarder
 from sealane.core.cancelling import Cancelled, NotCancelled
-from sealane.core.verdict import Outcome, Verdict
+from sealane.core.verdict import Verdict
 from sealane.errors import InDoubt
 from sealane.gateway.api.envelope import (
     INVALID_ARGUMENTS,
@@ -25,17 +24,14 @@ from sealane.gateway.api.envelope import (
     refusal,
     result,
 )
+from sealane.gateway.api.own_orders import Named, OwnOrders, Params, order_named
 from sealane.gateway.api.request import Unreadable
-from sealane.gateway.keys.ledger import Ledger
 
 BATCH_MAX = 50
 INSIST_S = 20.0
 TRIES = 3
 TIMER_MAX_S = 86_400
-_NOT_OWN = "the order is not one that this virtual key placed"
-
-Params = Mapping[str, object]
-Rows = Mapping[str, Mapping[str, object]]
+NOT_OWN = "the order is not one that this virtual key placed"
 
 
 async def insist(forwarder: Forwarder, method: str, params: Params) -> Answer:
@@ -66,11 +62,11 @@ def _of_end(end: Cancelled | NotCancelled) -> Answer:
     return refusal(end.kraken_error or UNAVAILABLE, "refused", detail=end.reason)
 
 
-class OwnOrders:
+class Cancels:
     """Cancels of keys that may touch their own orders alone."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, own: OwnOrders) -> None:
+        self._own = own
 
     async def cancel(self, forwarder: Forwarder, key: str, method: str, params: Params, now_s: float) -> Answer:
         """Any of the four methods."""
@@ -80,21 +76,21 @@ class OwnOrders:
             return self._arm(key, params, now_s)
         if method == "CancelOrder" and _is_userref(params.get("txid")):
             return await self._cancel_open(forwarder, key, {"userref": str(params["txid"])}, unknown=True)
-        if not await self.are_own(forwarder, key, _named(method, params)):
-            return refusal(UNKNOWN_ORDER, detail=_NOT_OWN)
-        return await insist(forwarder, method, params)
+        named = _named(method, params)
+        if not await self._own.are_own(forwarder, key, named):
+            return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
+        return await insist(forwarder, method, _as_checked(method, named))
 
     async def cancel_all(self, forwarder: Forwarder, key: str) -> Answer:
         """Every open order of the key."""
         return await self._cancel_open(forwarder, key, {}, unknown=False)
 
     async def _cancel_open(self, forwarder: Forwarder, key: str, filters: Params, *, unknown: bool) -> Answer:
-        verdict = await forwarder.forward("OpenOrders", filters)
-        if verdict.outcome is not Outcome.ACCEPTED:
-            return of_verdict(verdict)
-        own = self._ledger.own_among(key, _rows(verdict, "open"))
+        own = await self._own.open_ones(forwarder, key, filters)
+        if isinstance(own, Verdict):
+            return of_verdict(own)
         if unknown and not own:
-            return refusal(UNKNOWN_ORDER, detail=_NOT_OWN)
+            return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
         count = 0
         for start in range(0, len(own), BATCH_MAX):
             answer = await insist(forwarder, "CancelOrderBatch", {"orders": own[start : start + BATCH_MAX]})
@@ -103,70 +99,39 @@ class OwnOrders:
             count += answer.count
         return result({"count": count})
 
-    async def are_own(self, forwarder: Forwarder, key: str, named: list[tuple[str, str]]) -> bool:
-        """Whether all these orders are the key's: by what was noted, else by what Kraken shows of them."""
-        txids = [name for by, name in named if by == "txid" and not self._ledger.is_own(key, txid=name)]
-        names = [name for by, name in named if by != "txid" and not self._ledger.is_placed(key, name)]
-        if not named or not all(self._ledger.is_own(key, cl_ord_id=name) for name in names):
-            return False
-        rows = await self.rows_of(forwarder, "txid", ",".join(txids)) if txids else {}
-        if not set(txids) <= set(self._ledger.own_among(key, rows)):
-            return False
-        return all([await self._is_shown(forwarder, key, name) for name in names])
-
-    async def _is_shown(self, forwarder: Forwarder, key: str, name: str) -> bool:
-        """Whether the open order of a name that the key asked for is its own: it may be another's of that name."""
-        rows = await self.rows_of(forwarder, "cl_ord_id", name)
-        return bool(rows) and len(self._ledger.own_among(key, rows)) == len(rows)
-
-    async def rows_of(self, forwarder: Forwarder, by: str, name: str) -> Rows:
-        """What Kraken shows of open orders by their txid, or of any by client order id; none where it does not."""
-        if by == "txid":
-            verdict, part = await forwarder.forward("QueryOrders", {"txid": name}), ""
-        else:
-            verdict, part = await forwarder.forward("OpenOrders", {"cl_ord_id": name}), "open"
-        return _rows(verdict, part) if verdict.outcome is Outcome.ACCEPTED else {}
-
     def _arm(self, key: str, params: Params, now_s: float) -> Answer:
         text = str(params.get("timeout", ""))
         if not (text.isascii() and text.isdecimal() and len(text) <= 6 and int(text) < TIMER_MAX_S):
             return refusal(f"{INVALID_ARGUMENTS}:timeout", detail="give the seconds, 0 to end it")
         at_s = now_s + int(text) if int(text) else None
-        self._ledger.arm(key, at_s)
+        self._own.ledger.arm(key, at_s)
         return result({"currentTime": _iso(now_s), "triggerTime": "0" if at_s is None else _iso(at_s)})
 
 
-def _named(method: str, params: Params) -> list[tuple[str, str]]:
-    """Which orders a call names."""
-    if method == "CancelOrderBatch":
-        lists = (("txid", params.get("orders")), ("cl_ord_id", params.get("cl_ord_ids")))
-        found = [(by, name) for by, names in lists if isinstance(names, list) for name in names]
-        if not all(isinstance(name, str) and not _is_userref(name) for _, name in found):
-            raise Unreadable(f"{INVALID_ARGUMENTS}:orders", "name the orders of a batch by txid or cl_ord_id")
-        return [(by, str(name)) for by, name in found]
-    return order_named(params)
+def _named(method: str, params: Params) -> Named:
+    """Which orders a call names; raises Unreadable where that can be read in two ways."""
+    if method == "CancelOrder":
+        return order_named(params)
+    lists = (("txid", params.get("orders", [])), ("cl_ord_id", params.get("cl_ord_ids", [])))
+    if not all(isinstance(names, list) for _, names in lists):
+        raise Unreadable(f"{INVALID_ARGUMENTS}:orders", "orders and cl_ord_ids are lists")
+    found = [(by, name) for by, names in lists if isinstance(names, list) for name in names]
+    if not all(isinstance(name, str) and not (by == "txid" and _is_userref(name)) for by, name in found):
+        raise Unreadable(f"{INVALID_ARGUMENTS}:orders", "name the orders of a batch by txid or cl_ord_id")
+    return [(by, str(name)) for by, name in found]
 
 
-def order_named(params: Params) -> list[tuple[str, str]]:
-    """The one order that a call names by its txid or client order id; none where it names none, or two."""
-    found = [(by, str(params[by])) for by in ("txid", "cl_ord_id") if params.get(by) not in (None, "")]
-    return found if len(found) == 1 else []
+def _as_checked(method: str, named: Named) -> Params:
+    """The cancel of these orders, and of nothing that was said beside them."""
+    if method == "CancelOrder":
+        return dict(named)
+    parts = (("orders", "txid"), ("cl_ord_ids", "cl_ord_id"))
+    return {part: names for part, of in parts if (names := [name for by, name in named if by == of])}
 
 
 def _is_userref(value: object) -> bool:
     """Kraken takes a userref where it takes a txid: a whole number."""
     return isinstance(value, int) or (isinstance(value, str) and value.removeprefix("-").isdecimal())
-
-
-def _rows(verdict: Verdict, part: str) -> Rows:
-    found = verdict.result
-    if part and isinstance(found, Mapping):
-        found = found.get(part)
-    return (
-        {str(txid): row for txid, row in found.items() if isinstance(row, Mapping)}
-        if isinstance(found, Mapping)
-        else {}
-    )
 
 
 def _iso(at_s: float) -> str:

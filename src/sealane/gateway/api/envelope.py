@@ -98,6 +98,8 @@ def of_error(error: SealaneError) -> Answer:
     """What an error of the client's means to a program."""
     if isinstance(error, Refused):
         return Answer(_encode({"error": list(error.errors)}).encode(), "refused", error.errors)
+    if BUYS_OFF in str(error):
+        return refusal(DENIED, detail=str(error))
     for kind, text, outcome in _ERRORS:
         if isinstance(error, kind):
             return refusal(text, outcome, detail=str(error))

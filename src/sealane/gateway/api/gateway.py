@@ -28,10 +28,11 @@ from sealane.core.verdict import Failure
 from sealane.errors import NotDurable, SealaneError
 from sealane.gateway.api import envelope
 from sealane.gateway.api.calls import Account, Calls
-from sealane.gateway.api.cancels import OwnOrders
+from sealane.gateway.api.cancels import Cancels
 from sealane.gateway.api.envelope import Answer, refusal
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.orders import OrderDesk
+from sealane.gateway.api.own_orders import OwnOrders
 from sealane.gateway.api.request import BODY_BYTES_MAX, Unreadable, private_request, public_target
 from sealane.gateway.api.shares import Shares
 from sealane.gateway.api.waiting import HOLD_S, Crowded, Waiting
@@ -45,6 +46,8 @@ from sealane.gateway.traffic import Traffic
 from sealane.runtime.clock import SYSTEM_CLOCK, Clock
 
 LOCK = "gateway.lock"
+KEPT_S = 400 * 86_400.0
+"""Whose an order was is known for so long: no order stays open for longer."""
 LOCK_PAUSE_S = 0.05
 TIMER_PAUSE_S = 0.5
 """How often the dead-man switches are looked at."""
@@ -110,7 +113,7 @@ class Gateway:
         if calls is not None:
             calls.replays.close()
             calls.ring.close()
-            calls.orders.ledger.close()
+            calls.ledger.close()
             calls.audit.close()
         lock, self._lock = self._lock, None
         if lock is not None:
@@ -142,12 +145,16 @@ class Gateway:
 
     def _open(self) -> Calls:
         market = Market(next(iter(self._accounts.values())).forwarder.fetch, self._clock)
-        ledger = Ledger(self._folder / "orders.db")
+        ledger = Ledger(self._folder / "orders.db", market.pair_name)
+        ledger.forget_before(self._clock.wall_ns() / NS_PER_S - KEPT_S)
+        own = OwnOrders(ledger, market)
         return Calls(
             ring=KeyRing(self._folder),
             accounts=self._accounts,
             replays=ReplayGuards(self._folder / "nonces"),
-            orders=OrderDesk(ledger, OwnOrders(ledger), market),
+            orders=OrderDesk(own, market),
+            cancels=Cancels(own),
+            ledger=ledger,
             market=market,
             shares=Shares((self._tier or TIERS[STARTER]).rest),
             waiting=Waiting(),
@@ -226,7 +233,7 @@ class Gateway:
             if calls is None:
                 continue
             try:
-                due = calls.orders.ledger.due(self._clock.wall_ns() / NS_PER_S)
+                due = calls.ledger.due(self._clock.wall_ns() / NS_PER_S)
             except NotDurable as error:
                 logger.error("the dead-man switches cannot be read: %s", error)
                 continue
@@ -238,15 +245,15 @@ class Gateway:
         account = calls.accounts.get(held.account) if held else None
         if account is None:
             logger.error("the dead-man switch of %s is due, and no account of it is served here", key)
-            calls.orders.ledger.arm(key, None)
+            calls.ledger.arm(key, None)
             return
         try:
-            answer = await calls.orders.own.cancel_all(account.forwarder, key)
+            answer = await calls.cancels.cancel_all(account.forwarder, key)
         except SealaneError as error:
             logger.warning("the dead-man switch of %s could not cancel, and will try again: %s", key, error)
             return
         if not answer.errors:
-            calls.orders.ledger.arm(key, None)
+            calls.ledger.arm(key, None)
             logger.warning("the dead-man switch of %s cancelled %d orders", key, answer.count)
 
 

@@ -15,7 +15,7 @@ from sealane.core.nonce import NS_PER_S
 from sealane.core.signing import PUBLIC
 from sealane.core.verdict import Failure, Reply
 from sealane.errors import Unavailable
-from sealane.gateway.keys.pairs import Pair, Pairs
+from sealane.gateway.keys.pairs import Pair, Pairs, compact
 from sealane.runtime.clock import Clock
 
 PAIRS_KEPT_S = 3_600.0
@@ -45,6 +45,13 @@ class Market:
             if self._pairs is None or self._now_s() - self._pairs_s > PAIRS_KEPT_S:
                 self._pairs, self._pairs_s = Pairs(await self._result("AssetPairs")), self._now_s()
         return self._pairs.canonical
+
+    def pair_name(self, spelling: str) -> str:
+        """One name of a pair's spellings: Kraken's where the pairs were asked for already; asks nobody."""
+        try:
+            return self._pairs.canonical(spelling).name if self._pairs else compact(spelling)
+        except KeyError:
+            return compact(spelling)
 
     async def last_price(self, pair: Pair) -> Decimal:
         """The price of the last trade; raises Unavailable."""

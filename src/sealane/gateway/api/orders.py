@@ -1,23 +1,40 @@
-"""Orders of virtual keys: judged by their key's policy, noted, and sent exactly once or not at all."""
+"""Orders of virtual keys: judged by their key's policy, noted, and sent exactly once or not at all.
+
+1. An order is noted under its key before it is sent, so that it is known for that key's own whatever happens here; the
+   note goes where nothing was placed.
+2. What became of an order is told as it is, also where it cannot be noted.
+3. Changes of one limited key are judged and sent one after the other: two that are each within its limits may not be
+   together.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 
 from sealane.client.forwarder import Forwarder
 from sealane.client.forwarding import Asked, Prepared, prepared
-from sealane.core.order import NotPlaced, Placed
-from sealane.gateway.api.cancels import OwnOrders, order_named
-from sealane.gateway.api.envelope import UNKNOWN_ORDER, Answer, of_order, refusal
+from sealane.core.order import Placed
+from sealane.errors import InDoubt, NotDurable, SealaneError
+from sealane.gateway.api.cancels import NOT_OWN
+from sealane.gateway.api.envelope import INVALID_ARGUMENTS, UNKNOWN_ORDER, Answer, of_order, of_verdict, refusal
 from sealane.gateway.api.market import Market
-from sealane.gateway.api.request import Signed
+from sealane.gateway.api.own_orders import OwnOrders, Params, order_named
+from sealane.gateway.api.request import Signed, Unreadable, validates
 from sealane.gateway.keys.key_file import Held
-from sealane.gateway.keys.ledger import By, Ledger
+from sealane.gateway.keys.ledger import DRAWN, By
 from sealane.gateway.keys.pairs import Pair
-from sealane.gateway.keys.policy import Policy, priced, row_as_order, size_refusal
+from sealane.gateway.keys.policy import priced, row_as_order, size_refusal
 
-Params = Mapping[str, object]
+ORDERS = frozenset({"AddOrder", "AddOrderBatch", "AmendOrder", "EditOrder"})
+CHANGES = frozenset({"AmendOrder", "EditOrder"})
+CHECKED = ORDERS - {"AmendOrder"}
+"""Those that Kraken can be asked to check only."""
+
+logger = logging.getLogger("sealane.gateway")
 
 
 class Denied(Exception):
@@ -28,17 +45,23 @@ class Denied(Exception):
 class OrderDesk:
     """Where orders of one exchange are judged and sent."""
 
-    ledger: Ledger
     own: OwnOrders
     market: Market
+    _changing: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    async def judge(self, forwarder: Forwarder, key: str, policy: Policy, method: str, params: Params) -> None:
+    def in_turn(self, held: Held, method: str) -> AbstractAsyncContextManager[object]:
+        """One change of a limited key at a time; everything else at once."""
+        if method in CHANGES and priced(held.policy, method):
+            return self._changing.setdefault(held.name, asyncio.Lock())
+        return nullcontext()
+
+    async def judge(self, forwarder: Forwarder, held: Held, method: str, params: Params) -> None:
         """Raises Denied where the order is larger or further off than allowed; Unavailable where nobody can tell."""
-        if not priced(policy, method):
+        if not priced(held.policy, method):
             return
-        existing = await self._existing(forwarder, key, params) if method in ("AmendOrder", "EditOrder") else None
+        existing = await self._existing(forwarder, params) if method in CHANGES else None
         pair = await self._pair(params.get("pair"), (existing or {}).get("pair"))
-        why = size_refusal(policy, params, pair, await self.market.last_price(pair), existing)
+        why = size_refusal(held.policy, params, pair, await self.market.last_price(pair), existing)
         if why:
             raise Denied(why)
 
@@ -50,44 +73,72 @@ class OrderDesk:
             try:
                 found.append(canonical(str(name)))
             except KeyError:
-                raise Denied(f"pair {str(name)[:40]!r} is not known") from None
+                raise Denied(f"pair {str(name)[:40]!a} is not known") from None
         if found[0] != found[-1]:
             raise Denied(f"the order that it changes is on {found[-1].altname}, not on {found[0].altname}")
         return found[0]
 
-    async def _existing(self, forwarder: Forwarder, key: str, params: Params) -> Mapping[str, object] | None:
+    async def _existing(self, forwarder: Forwarder, params: Params) -> Mapping[str, object] | None:
         """The order that is changed: as Kraken shows it, because it may have been changed since it was placed."""
         named = order_named(params)
-        if not named:
-            return None
-        by, name = named[0]
-        rows = await self.own.rows_of(forwarder, by, name)
+        rows = await self.own.rows_of(forwarder, *named[0]) if named else {}
         return row_as_order(next(iter(rows.values()))) if len(rows) == 1 else None
 
+    async def is_touchable(self, forwarder: Forwarder, held: Held, signed: Signed) -> bool:
+        """Whether the order that a call changes, if it changes one, is one that its key may see to."""
+        if signed.method not in CHANGES or not held.policy.own_orders:
+            return True
+        return await self.own.are_own(forwarder, held.name, order_named(signed.params))
+
     async def send(self, forwarder: Forwarder, held: Held, signed: Signed, now_s: float) -> Answer:
-        """The order, seen to its end; raises what ``Forwarder.forward_order`` does."""
-        key, policy = held.name, held.policy
-        is_change = signed.method in ("AmendOrder", "EditOrder")
-        if is_change and policy.own_orders and not await self.own.are_own(forwarder, key, order_named(signed.params)):
-            return refusal(UNKNOWN_ORDER, detail="the order is not one that this virtual key placed")
-        order = prepared(Asked(signed.method, signed.params, key, signed.repeat_key))
-        if signed.method != "AmendOrder":
-            self._note(held, order, now_s)
-        forwarded = await forwarder.forward_order(order)
-        for name, end in forwarded.ends.items():
-            if isinstance(end, Placed):
-                self.ledger.placed(key, name, _by(order), end.txid)
-            elif isinstance(end, NotPlaced):
-                self.ledger.not_placed(key, name, _by(order))
+        """The order, seen to its end, or checked by Kraken; raises what ``Forwarder.forward_order`` does."""
+        if not await self.is_touchable(forwarder, held, signed):
+            return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
+        params = {name: value for name, value in signed.params.items() if name != "validate"}
+        if is_only_checked(signed):
+            return of_verdict(await forwarder.forward(signed.method, {**params, "validate": True}))
+        order = prepared(Asked(signed.method, params, held.name, signed.repeat_key))
+        notes = self._note(held, order, now_s)
+        try:
+            forwarded = await forwarder.forward_order(order)
+        except InDoubt:
+            raise
+        except SealaneError:  # nothing left
+            self._settle(held, order, notes, {})
+            raise
+        self._settle(held, order, notes, forwarded.ends)
         return of_order(forwarded, signed.method)
 
-    def _note(self, held: Held, order: Prepared, now_s: float) -> None:
-        """Before it is sent: whatever happens to this process, the key's orders are known for its own."""
+    def _note(self, held: Held, order: Prepared, now_s: float) -> list[int]:
+        """The numbers of the notes of the orders that are about to be sent."""
+        if order.method == "AmendOrder":
+            return []
         rows = order.params.get("orders") if order.method == "AddOrderBatch" else None
         parts = rows if isinstance(rows, list) else [order.params]
-        for name, part in zip(order.order_ids, parts, strict=True):
-            fields = {"pair": order.params.get("pair"), **part}
-            self.ledger.asked(held.name, name, _by(order), fields, now_s, account=held.account)
+        told = {"pair": order.params.get("pair")} | ({DRAWN: True} if order.is_drawn else {})
+        return [
+            self.own.ledger.asked(held.name, name, _by(order), {**told, **part}, now_s, account=held.account)
+            for name, part in zip(order.order_ids, parts, strict=True)
+        ]
+
+    def _settle(self, held: Held, order: Prepared, notes: list[int], ends: Mapping[str, object]) -> None:
+        try:
+            for name, number in zip(order.order_ids, notes, strict=bool(notes)):
+                end = ends.get(name)
+                if isinstance(end, Placed):
+                    self.own.ledger.placed(held.name, name, _by(order), end.txid, number=number)
+                else:
+                    self.own.ledger.not_placed(held.name, name, _by(order), number=number)
+        except NotDurable as error:
+            logger.error("which key placed an order could not be noted: %s", error)
+
+
+def is_only_checked(signed: Signed) -> bool:
+    """Whether Kraken is to check an order and place nothing; raises Unreadable where that cannot be told."""
+    wanted = validates(signed.params)
+    if wanted and signed.method not in CHECKED:
+        raise Unreadable(f"{INVALID_ARGUMENTS}:validate", f"{signed.method} cannot be checked only: it would be done")
+    return wanted
 
 
 def _by(order: Prepared) -> By:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -47,6 +48,7 @@ DEPTH_MAX = 8
 """Of JSON in JSON; an order's closing order in a batch is the fourth."""
 REPEAT_KEY_MAX = 255
 NONCE_DIGITS_MAX = 19
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}|close\[[a-z0-9]{1,20}\]")
 _OWN_FIELDS = ("nonce", "otp")
 """The nonce is drawn anew, and the second factor is the account's, kept here."""
 _YES, _NO = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no", ""})
@@ -97,6 +99,7 @@ def private_request(path: bytes, query: bytes, headers: Iterable[tuple[bytes, by
         raise Unreadable(INVALID_ARGUMENTS, "a private call has its parameters in the body, not in the path")
     single = _single(headers)
     fields = _fields(body, single.get(b"content-type", b""))
+    _check_names(fields)
     repeat_key = single.get(b"idempotency-key", b"").decode("latin-1")
     if len(repeat_key) > REPEAT_KEY_MAX or not (repeat_key.isascii() and (repeat_key.isprintable() or not repeat_key)):
         raise Unreadable(INVALID_ARGUMENTS, f"the Idempotency-Key has more than {REPEAT_KEY_MAX} printable characters")
@@ -172,6 +175,13 @@ def _fields(body: bytes, content_type: bytes) -> dict[str, object]:
     if b"json" in content_type.lower():
         return _json(body)
     return dict(_form(body)) if body else {}
+
+
+def _check_names(fields: Mapping[str, object]) -> None:
+    """A name that some reader takes for another one (``pair[]``, `` pair``, ``cl.ord.id``) is none of Kraken's."""
+    strange = next((name for name in fields if not NAME.fullmatch(name)), None)
+    if strange is not None:
+        raise Unreadable(INVALID_ARGUMENTS, f"no parameter of Kraken's is called {strange[:40]!a}")
 
 
 def _form(body: bytes) -> dict[str, str]:

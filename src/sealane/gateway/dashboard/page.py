@@ -90,11 +90,14 @@ def _main(document: Document) -> Html:
 
 
 def _simulator(document: Document) -> Html:
-    return tag("p", SIMULATOR, class_="simulator", role="note") if document["simulated"] else NOTHING
+    if not document["simulated"]:
+        return NOTHING
+    return tag("p", tag("strong", SIMULATOR), " ", document["simulation"], class_="simulator", role="note")
 
 
 def _reasons(document: Document) -> Html:
-    reasons = [tag("li", reason) for reason in document["reasons"]]
+    """Why it is not well; that it is simulated is told already."""
+    reasons = [tag("li", reason) for reason in document["reasons"] if reason != f"SIMULATOR: {document['simulation']}"]
     return tag("ul", *reasons, class_=f"reasons {document['status']}", aria_label="Reasons") if reasons else NOTHING
 
 

@@ -40,7 +40,7 @@ def _calls(minutes: list[MinuteRow]) -> Html:
     total, highest = sum(one["calls"] for one in minutes), max(one["calls"] for one in minutes)
     bars = _bars(minutes, lambda one: one["calls"], highest, "calls")
     told = f"{total:,} in the last hour, at most {highest:,} a minute" if total else "none in the last hour"
-    return _plot("Calls", told, f"{highest:,} a minute" if total else "", bars)
+    return _plot("Calls", told, f"{highest:,} a minute" if total else "", (bars,))
 
 
 def _refusals(minutes: list[MinuteRow]) -> Html:
@@ -49,7 +49,7 @@ def _refusals(minutes: list[MinuteRow]) -> Html:
     both = _bars(minutes, lambda one: one["refusals"] + one["failures"], highest, "failures")
     bars = _bars(minutes, lambda one: one["refusals"], highest, "refusals")
     told = f"{refused:,} refused, {failed:,} without an answer" if refused or failed else "none in the last hour"
-    return _plot("Refusals", told, f"{highest:,} a minute" if highest else "", [*both, *bars])
+    return _plot("Refusals", told, f"{highest:,} a minute" if highest else "", (both, bars))
 
 
 def _waits(minutes: list[MinuteRow]) -> Html:
@@ -58,16 +58,18 @@ def _waits(minutes: list[MinuteRow]) -> Html:
     bars = _bars(minutes, lambda one: one["wait_max_s"] or 0.0, longest, "longest")
     inner = _bars(minutes, lambda one: one["wait_p50_s"] or 0.0, longest, "median")
     told = f"median {waited(medians[-1])} of late, longest {waited(longest)}" if medians else "none in the last hour"
-    return _plot("Waits", told, waited(longest) if medians else "", [*bars, *inner])
+    return _plot("Waits", told, waited(longest) if medians else "", (bars, inner))
 
 
-def _bars(minutes: list[MinuteRow], value: Callable[[MinuteRow], float], highest: float, kind: str) -> Iterable[Html]:
+def _bars(minutes: list[MinuteRow], value: Callable[[MinuteRow], float], highest: float, kind: str) -> Html:
+    """A bar a minute, all of them one shape."""
     step = WIDTH / len(minutes)
+    bars = []
     for place, one in enumerate(minutes):
         tall = round(value(one) / highest * HEIGHT, 1) if highest else 0.0
         if tall:
-            x, width = round(place * step + GAP / 2, 1), round(step - GAP, 1)
-            yield tag("rect", x=x, y=round(HEIGHT - tall, 1), width=width, height=tall, class_=kind)
+            bars.append(f"M{place * step + GAP / 2:g} {HEIGHT}v-{tall:g}h{step - GAP:g}v{tall:g}z")
+    return tag("path", d="".join(bars), class_=kind) if bars else NOTHING
 
 
 def _plot(title: str, told: str, highest: str, bars: Iterable[Html]) -> Html:

@@ -6,7 +6,7 @@
    decides. To have asked under a name makes no order of that name one's own: it must have been placed, or have been
    opened since. Of two keys that asked, it is the later one's.
 3. A ``userref`` names many orders and guards nothing, so a row is known by it only together with pair, side and
-   volume, and when it was opened.
+   volume, and when it was opened; one that the gateway drew by chance is enough by itself.
 4. Used by one thread (SQLite enforces it). WAL without a sync at every write: kill -9 loses nothing, power loss may
    lose the last moments. What is not known is not own: an order that was forgotten is left alone.
 """
@@ -26,6 +26,8 @@ from sealane.gateway.keys.pairs import compact
 from sealane.gateway.keys.private_files import FILE_MODE, make_folder
 
 By = Literal["cl_ord_id", "userref"]
+DRAWN = "drawn"
+"""Set in an order whose userref the gateway drew by chance: it is nobody else's, whatever its terms."""
 BUSY_S = 0.25
 """How long another process's write is waited for."""
 CLOCKS_APART_S = 10.0
@@ -38,6 +40,7 @@ CREATE TABLE IF NOT EXISTS orders (
 );
 CREATE INDEX IF NOT EXISTS orders_by_name ON orders (kind, name);
 CREATE INDEX IF NOT EXISTS orders_by_txid ON orders (txid) WHERE txid IS NOT NULL;
+CREATE INDEX IF NOT EXISTS orders_without_txid ON orders (kind, name, key) WHERE txid IS NULL;
 CREATE INDEX IF NOT EXISTS orders_by_time ON orders (asked_s);
 CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WITHOUT ROWID;
 """
@@ -45,14 +48,12 @@ _MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no k
 _INSERT = "INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)"
 _NAMED = "kind = ? AND name = ? AND key = ?"
 _MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
-_BY_TXID = "SELECT fields FROM orders WHERE txid = ? AND key = ? ORDER BY id DESC LIMIT 1"
-_BY_NAME = "SELECT fields FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? ORDER BY id DESC LIMIT 1"
 
 
 class Ledger:
     """The orders of all virtual keys. Every verb raises NotDurable where the file cannot be read or written.
 
-    ``pair_name`` makes one name of a pair's spellings, such as ``lambda text: pairs.canonical(text).name``.
+    ``pair_name`` makes one name of a pair's spellings. Orders of before ``KEPT_S`` are forgotten when it is opened.
     """
 
     def __init__(self, path: Path, pair_name: Callable[[str], str] = compact) -> None:
@@ -72,23 +73,21 @@ class Ledger:
         return self._change(_INSERT, row).lastrowid or 0
 
     def placed(self, key: str, name: str, by: By, txid: str, *, number: int | None = None) -> None:
-        """Kraken's id of the order that was asked for under this name; of several, the first without one."""
+        """Kraken's id of the order that was asked for under this name; of several, the first without one.
+
+        Where the id is noted already, of this key or another, the order was asked for again: that note goes.
+        """
+        if self._owner_of(txid) is not None:
+            self.not_placed(key, name, by, number=number)
+            return
         self._change(
-            f"UPDATE orders SET txid = ? WHERE {_MEANT} AND NOT EXISTS "  # noqa: S608 - the statement is a constant
-            "(SELECT 1 FROM orders WHERE txid = ? AND key = ?)",
-            (txid, by, _plain(by, name), key, number, txid, key),
+            f"UPDATE orders SET txid = ? WHERE {_MEANT}",  # noqa: S608 - the statement is a constant
+            (txid, by, _plain(by, name), key, number),
         )
 
     def not_placed(self, key: str, name: str, by: By, *, number: int | None = None) -> None:
         """The order that was asked for under this name never will be; of several, the first without a txid."""
         self._change(f"DELETE FROM orders WHERE {_MEANT}", (by, _plain(by, name), key, number))  # noqa: S608 - as above
-
-    def changed(self, key: str, txid: str, order: Mapping[str, Any], *, new_txid: str | None = None) -> None:
-        """An order is now as told here, after an AmendOrder; after an EditOrder under another txid."""
-        self._change(
-            "UPDATE orders SET fields = ?, txid = ? WHERE txid = ? AND key = ?",
-            (json.dumps(dict(order), default=str), new_txid or txid, txid, key),
-        )
 
     def is_own(
         self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
@@ -102,17 +101,6 @@ class Ledger:
     def is_placed(self, key: str, cl_ord_id: str) -> bool:
         """Whether the last order of this name that is known to have been placed is the key's."""
         return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
-
-    def order(self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None) -> Mapping[str, Any] | None:
-        """An order of the key as it was asked for, or last changed; None where there is none."""
-        if txid is not None:
-            rows = self._run(_BY_TXID, (txid, key))
-        elif cl_ord_id is not None:
-            rows = self._run(_BY_NAME, (_plain("cl_ord_id", cl_ord_id), key))
-        else:
-            rows = []
-        found: Mapping[str, Any] | None = json.loads(rows[0][0]) if rows else None
-        return found
 
     def own_among(self, key: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """The txids of those rows of OpenOrders that the key placed, in their order."""
@@ -137,10 +125,15 @@ class Ledger:
         if opened_s is None or not isinstance(told, Mapping):
             return False
         shown = self._terms({**told, "volume": row.get("vol")})
+<<<<<<< HEAD
         return shown[-1] is not None and any(
             self._terms(json.loads(fields)) == shown and float(opened_s) >= asked_s - CLOCKS_APART_S
             for fields, asked_s in asked
         )
+=======
+        since = [json.loads(fields) for fields, asked_s in asked if float(opened_s) >= asked_s - CLOCKS_APART_S]
+        return any(order.get(DRAWN) is True or self._terms(order) == shown for order in since)
+>>>>>>> main
 
     def _terms(self, order: Mapping[str, Any]) -> tuple[str, Any, Decimal | None]:
         named = str(order.get("pair"))
