@@ -229,7 +229,7 @@ class Gateway:
 
 
 async def _end_calls(forwarders: Sequence[Forwarder]) -> None:
-    """Wait for what is on the wire, all at the same time, and no longer than ``END_S``; raises the first one's error."""
+    """Wait for what is on the wire, of all at once, no longer than ``END_S``; raises the first one's error."""
     try:
         async with asyncio.timeout(END_S):
             closed = await asyncio.gather(*(one.close() for one in forwarders), return_exceptions=True)
