@@ -82,7 +82,7 @@ class Gateway:
         self.trouble = ""
         self._accounts: Mapping[str, Account] = {}
         self._calls: Calls | None = None
-        self._public_calls = Waiting()
+        self._waiting = Waiting()
         self._lock: int | None = None
         self._switches = Switches(self._opened, clock)
 
@@ -152,7 +152,7 @@ class Gateway:
             ledger=ledger,
             market=market,
             shares=Shares((self._tier or TIERS[STARTER]).rest),
-            waiting=Waiting(),
+            waiting=self._waiting,
             traffic=self.traffic,
             audit=Audit(self._folder, self._clock),
             clock=self._clock,
@@ -210,7 +210,7 @@ class Gateway:
         if not self._accounts:
             return refusal(envelope.BUSY, "unavailable", detail="the service ends")
         try:
-            with self._public_calls.room("", "public"):
+            with self._waiting.room("", "public"):
                 reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
         except Crowded:
             now_s = self._clock.wall_ns() / NS_PER_S
