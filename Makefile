@@ -26,8 +26,10 @@ setup: .venv/.stamp  ## make .venv with everything the other verbs need
 demo: setup  ## watch ordinary clients collide on one key, and Sealane not (no keys, no network, under 40 s)
 	@$(RUN)/sealane demo
 
+# Two at a time where a test waits more than it works; one at a time where hosts, engines and kills are timed.
 test: setup  ## run the tests
-	@$(RUN)/pytest -q
+	@$(RUN)/pytest -q -n 2 tests/unit tests/contract tests/integration tests/property
+	@$(RUN)/pytest -q tests/engines tests/acceptance tests/browser
 
 test-live: setup  ## compare Kraken itself with the simulator: your key, reads and validated orders only (docs/live.md)
 	@PYTHONPATH=tests $(RUN)/python -m live

@@ -1,7 +1,8 @@
 """What the gateway is measured against: a reverse proxy of the same libraries that only forwards.
 
-Starlette on uvicorn with the gateway's own settings of it, and httpcore2 to the exchange: a request's verb, path, body
-and the headers that Kraken reads go on as they came, and so does the answer. It checks nothing and knows no key.
+Starlette on uvicorn (its own h11, the gateway's settings) and httpcore2 to the exchange, as they come: a request's
+verb, path, body and the headers that Kraken reads go on as they came, and so does the answer. It checks nothing and
+knows no key.
 
 As a program with the exchange's URL it prints its own, and ends at SIGTERM.
 """
@@ -12,12 +13,13 @@ import asyncio
 import sys
 
 import httpcore2
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sealane.gateway.server import answer, listen, url_of
+from sealane.gateway.server import BACKLOG, KEEP_ALIVE_S, listen, url_of
 from sealane.transport.http import CONNECTIONS_MAX, KEEPALIVE_S
 
 FORWARDED = (b"api-key", b"api-sign", b"content-type")
@@ -42,8 +44,24 @@ def make_proxy(url: str, pool: httpcore2.AsyncConnectionPool) -> Starlette:
 async def serve(url: str) -> None:
     """Serve until SIGTERM."""
     async with httpcore2.AsyncConnectionPool(max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S) as pool:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_proxy(url, pool),
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                backlog=BACKLOG,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+            )
+        )
         with listen("127.0.0.1", 0) as listener:
-            await answer(make_proxy(url, pool), listener, lambda: print(url_of(listener), flush=True))
+            print(url_of(listener), flush=True)
+            await server.serve(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -80,12 +80,8 @@ class Bench:
 
     def methods(self, account: str | None = None) -> list[str]:
         """What reached the exchange, in its order, without the gateway's own looks at balances, and fences."""
-        entries = self.sim.journal()["entries"]
-        return [
-            entry["method"]
-            for entry in entries
-            if account in (None, entry["account"]) and entry["method"] not in OWN_CALLS
-        ]
+        entries = self.sim.journal(account=account)["entries"]
+        return [entry["method"] for entry in entries if entry["method"] not in OWN_CALLS]
 
     def tally(self, account: str) -> Mapping[str, Any]:
         """The exchange's figures of an account's key."""

@@ -89,6 +89,30 @@ def test_one_client_order_id_is_one_order_however_it_is_sent_again(keys, tmp_pat
     assert len(book(keys)) == 1
 
 
+@pytest.mark.parametrize(
+    ("named", "headers"), [({"cl_ord_id": "old"}, {}), ({}, {"Idempotency-Key": "old"})], ids=["cl_ord_id", "key"]
+)
+def test_an_order_that_the_store_has_forgotten_is_not_placed_again(keys, tmp_path, monkeypatch, named, headers):
+    async def work(desk):
+        bot = desk.bot()
+        first = await bot.ask("AddOrder", BUY | named, headers=headers)
+        for path in tmp_path.rglob("intents.log*"):
+            path.unlink()
+        return first, bot
+
+    first, bot = run(tmp_path, work)
+
+    async def later(desk):
+        bot.app = desk.gateway
+        again = await bot.ask("AddOrder", BUY | named, headers=headers)
+        return again, await bot.ask("AddOrder", BUY | named | {"volume": "0.02"}, headers=headers)
+
+    again, other = run(tmp_path, later)
+    assert again.result == first.result
+    assert other.errors == ["EOrder:Duplicate cl_ord_id"]
+    assert list(book(keys)) == first.result["txid"]
+
+
 def test_an_order_of_a_batch_is_not_placed_again_by_itself_or_in_another(keys, tmp_path):
     def batch(*names):
         order = {name: value for name, value in MARKET.items() if name != "pair"}

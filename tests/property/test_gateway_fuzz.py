@@ -181,13 +181,13 @@ class Fuzz:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 await app(one.scope, receive, seen.send)
         except asyncio.CancelledError:
-            if one.cut is None:
-                self.faults.add("cancelled", one.told)
+            self.faults.add("cancelled", one.told)
             return
         except Exception as error:
             self.faults.add(f"raised {type(error).__name__}", f"{error} {one.told}")
             return
-        self._judge(one, seen)
+        if one.cut is None or seen.status:  # who hung up may have none
+            self._judge(one, seen)
 
     def _judge(self, one: Asked, seen: Seen) -> None:
         self.statuses[seen.status] = self.statuses.get(seen.status, 0) + 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Self
@@ -82,6 +83,10 @@ class Forwarder(AsyncKraken):
         _asks(order.method)
         return await self._run(self._session.orders.forward(order, Limits(deadline_s, timeout_s)))
 
+    async def is_known(self, order: Prepared) -> bool:
+        """Whether the store remembers that this very order, or another of its names, was asked for before."""
+        return await asyncio.to_thread(self._session.orders.is_known, (order.name, *order.aliases))
+
     async def cancel_again(self, order: Mapping[str, str], *, timeout_s: float) -> Cancellation:
         """A cancel whose answer was lost, of the order that ``txid`` or ``cl_ord_id`` names, or of all for none."""
         _asks("CancelOrder" if order else "CancelAll")
@@ -89,6 +94,11 @@ class Forwarder(AsyncKraken):
         if not order:
             return await self._run(orders.cancel_everything(timeout_s, doubted=True))
         return await self._run(orders.cancel(order, timeout_s, doubted=True))
+
+    async def cancel_orders(self, txids: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> dict[str, Cancellation]:
+        """See ``Kraken.cancel_orders``."""
+        _asks("CancelOrderBatch")
+        return await super().cancel_orders(txids, timeout_s=timeout_s)
 
     async def fetch(self, target: str) -> Reply | Failure:
         """A public GET, answered as it came; it waits for no lane and is tried once."""

@@ -256,6 +256,10 @@ class Orders:
         mine = (intent for intent in found if intent is not None and intent.fingerprint == fingerprint)
         return tuple(mine if in_doubt else islice(mine, limit))
 
+    def is_known(self, names: Sequence[str]) -> bool:
+        """Whether there is a record of an order that was asked for under one of these."""
+        return any(self._log.read(name) is not None for name in names)
+
     def _documents(self) -> list[Mapping[str, object]]:
         return [document for _, document in self._log.recent(KNOWN_SEARCHED)]
 

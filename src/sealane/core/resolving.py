@@ -201,13 +201,19 @@ def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dic
     for txid, row in rows.items():
         if not isinstance(row, Mapping) or _is_older(intent, row):
             continue
-        described = row.get("descr")
-        parts = described if isinstance(described, Mapping) else {}
-        descr = str(parts.get("order", ""))
+        told = row.get("descr")
+        parts = told if isinstance(told, Mapping) else {}
+        descr = described(row)
         shown = str(row.get(intent.found_by))
         mine = [name for name in names if same_id(shown, name) and _shows({**row, **parts}, intent.shows.get(name, {}))]
         found |= {name: Placed(txid, name, descr, FOUND) for name in mine}
     return found
+
+
+def described(row: Mapping[str, object]) -> str:
+    """Kraken's sentence about an order, from its row."""
+    told = row.get("descr")
+    return str(told.get("order", "")) if isinstance(told, Mapping) else ""
 
 
 def _shows(row: Mapping[str, object], wanted: Mapping[str, str]) -> bool:

@@ -211,6 +211,7 @@ def serve(
 
         async def run() -> None:
             async with Gateway(folder, lanes, limits, traffic, clock=fleet.clock) as gateway:
+                service.gateway_trouble = gateway.told_trouble
                 app = make_app(
                     service.state,
                     allowed_hosts=settings.allowed_hosts,

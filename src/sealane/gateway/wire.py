@@ -70,6 +70,52 @@ class Listener(socket.socket):
             connection.shutdown(socket.SHUT_RDWR)
 
 
+class OnePiece(asyncio.Transport):
+    """A connection on which what is written in one turn of the loop leaves in one piece: an answer's head and body."""
+
+    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._inner, self._loop = inner, loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it until the loop turns."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(bytes(data))
+
+    def _send(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._inner.write(b"".join(held))
+
+    def close(self) -> None:
+        """Send what was kept, then close."""
+        self._send()
+        self._inner.close()
+
+    def abort(self) -> None:
+        """Hang up; what was kept is lost."""
+        self._held = []
+        self._inner.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or being closed."""
+        return self._inner.is_closing()
+
+    def pause_reading(self) -> None:
+        """Take nothing more for now."""
+        self._inner.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take more."""
+        self._inner.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the connection tells of itself."""
+        return self._inner.get_extra_info(name, default)
+
+
 class Impatient(H11Protocol):
     """One connection. Between two requests the library's own limit for idle connections holds."""
 
@@ -83,7 +129,7 @@ class Impatient(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is due."""
-        super().connection_made(transport)
+        super().connection_made(OnePiece(transport, self.loop))
         self._greeted(transport.get_extra_info("socket").fileno())
         self._heard_s = self.loop.time()
         self._expect()
@@ -128,8 +174,9 @@ class Impatient(H11Protocol):
         self.transport.close()
 
     def on_response_complete(self) -> None:
-        """What came of the next request meanwhile begins it."""
+        """What came of the next request meanwhile begins it; from now on it rests."""
         super().on_response_complete()
+        self._heard_s = self.loop.time()
         if self.timeout_keep_alive_task is not None:
             self._expect_nothing()
 

@@ -245,9 +245,13 @@ class AsyncHttpTransport(_Wire):
         self._start()
 
     def _start(self) -> None:
-        context = _tls_context() if self.secure else None
+        from sealane.transport.one_piece import OnePieceBackend
+
         self._pool = self._library.AsyncConnectionPool(
-            ssl_context=context, max_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
+            ssl_context=_tls_context() if self.secure else None,
+            max_connections=CONNECTIONS_MAX,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=OnePieceBackend(),
         )
         self._sending = 0
         self._closed = False

@@ -59,6 +59,10 @@ class TooLarge(Exception):
     """A body beyond the limit."""
 
 
+class Gone(Exception):
+    """Whoever asked hung up before the request was whole: there is nobody to answer."""
+
+
 class Gateway:
     """Kraken's protocol in front of the accounts of this environment; open it inside the event loop it serves on.
 
@@ -167,6 +171,17 @@ class Gateway:
             await asyncio.sleep(LOCK_PAUSE_S)
         return None
 
+    def told_trouble(self) -> str:
+        """What keeps virtual keys or orders from being answered, for whoever is on call; "" for nothing."""
+        calls = self._calls
+        if calls is None:
+            return self.trouble or (
+                f"another gateway works on {self._folder}: it alone answers" if self._accounts else ""
+            )
+        if calls.ring.trouble:
+            return f"no virtual key is answered: {calls.ring.trouble}"
+        return "" if calls.audit.is_well else f"no order is answered: {calls.audit.path} cannot be written"
+
     def virtual_keys(self) -> tuple[VirtualKey, ...]:
         """The virtual keys that there are, for whoever shows them."""
         return self._calls.ring.all() if self._calls else ()
@@ -183,8 +198,8 @@ class Gateway:
             answer = refusal(envelope.INVALID_ARGUMENTS, detail="the body is too large", status=413)
         except SealaneError as error:
             answer = envelope.of_error(error)
-        except asyncio.CancelledError:
-            raise
+        except Gone:
+            return
         except Exception:
             logger.exception("a request could not be answered")
             answer = refusal(envelope.UNAVAILABLE, "unavailable", status=500)
@@ -222,12 +237,12 @@ class Gateway:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The body, whole; raises TooLarge as soon as it is."""
+    """The body, whole; raises TooLarge as soon as it is, and Gone."""
     parts, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
+            raise Gone
         part = message.get("body", b"")
         parts.append(part)
         size += len(part)

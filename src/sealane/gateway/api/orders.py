@@ -16,16 +16,25 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from sealane.client.forwarder import Forwarder
-from sealane.client.forwarding import Asked, Prepared, prepared
-from sealane.core.order import Placed
+from sealane.client.forwarding import Asked, Forwarded, Prepared, prepared
+from sealane.core.order import FOUND, Placed
+from sealane.core.resolving import described
 from sealane.errors import InDoubt, NotDurable, SealaneError
 from sealane.gateway.api.cancels import NOT_OWN
-from sealane.gateway.api.envelope import INVALID_ARGUMENTS, UNKNOWN_ORDER, Answer, of_order, of_verdict, refusal
+from sealane.gateway.api.envelope import (
+    INVALID_ARGUMENTS,
+    NAME_TAKEN,
+    UNKNOWN_ORDER,
+    Answer,
+    of_order,
+    of_verdict,
+    refusal,
+)
 from sealane.gateway.api.market import Market
 from sealane.gateway.api.own_orders import OwnOrders, Params, order_named
 from sealane.gateway.api.request import Signed, Unreadable, validates
 from sealane.gateway.keys.key_file import Held
-from sealane.gateway.keys.ledger import DRAWN, By
+from sealane.gateway.keys.ledger import DIGEST, DRAWN, By
 from sealane.gateway.keys.pairs import Pair
 from sealane.gateway.keys.policy import priced, row_as_order, size_refusal
 
@@ -98,6 +107,8 @@ class OrderDesk:
         if is_only_checked(signed):
             return of_verdict(await forwarder.forward(signed.method, {**params, "validate": True}))
         order = prepared(Asked(signed.method, params, held.name, signed.repeat_key))
+        if forgotten := await self._forgotten(forwarder, held, order):
+            return forgotten
         notes = self._note(held, order, now_s)
         try:
             forwarded = await forwarder.forward_order(order)
@@ -109,13 +120,29 @@ class OrderDesk:
         self._settle(held, order, notes, forwarded.ends)
         return of_order(forwarded, signed.method)
 
+    async def _forgotten(self, forwarder: Forwarder, held: Held, order: Prepared) -> Answer | None:
+        """The end of an order that was placed under its name so long ago that the store has forgotten it."""
+        if order.fresh or (_by(order) == "userref" and not order.is_drawn):
+            return None
+        known = {name: self.own.ledger.placed_as(held.name, name, _by(order)) for name in order.order_ids}
+        found = {name: told for name, told in known.items() if told is not None}
+        if not found or await forwarder.is_known(order):
+            return None
+        txids = [txid for txid, _ in found.values()]
+        rows = await self.own.rows_of(forwarder, "txid", ",".join(txids))
+        is_same = all(told.get(DIGEST) == order.digest for _, told in found.values())
+        if not is_same or len(found) < len(order.order_ids) or not set(txids) <= set(rows):
+            return refusal(NAME_TAKEN, detail=f"the order was placed before, as {txids[0]}")
+        ends = {name: Placed(txid, name, described(rows[txid]), FOUND) for name, (txid, _) in found.items()}
+        return of_order(Forwarded(ends, b""), order.method)
+
     def _note(self, held: Held, order: Prepared, now_s: float) -> list[int]:
         """The numbers of the notes of the orders that are about to be sent."""
         if order.method == "AmendOrder":
             return []
         rows = order.params.get("orders") if order.method == "AddOrderBatch" else None
         parts = rows if isinstance(rows, list) else [order.params]
-        told = {"pair": order.params.get("pair")} | ({DRAWN: True} if order.is_drawn else {})
+        told = {"pair": order.params.get("pair"), DIGEST: order.digest} | ({DRAWN: True} if order.is_drawn else {})
         return [
             self.own.ledger.asked(held.name, name, _by(order), {**told, **part}, now_s, account=held.account)
             for name, part in zip(order.order_ids, parts, strict=True)

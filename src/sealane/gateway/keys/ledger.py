@@ -28,6 +28,8 @@ from sealane.gateway.keys.private_files import FILE_MODE, make_folder
 By = Literal["cl_ord_id", "userref"]
 DRAWN = "drawn"
 """Set in an order whose userref the gateway drew by chance: it is nobody else's, whatever its terms."""
+DIGEST = "digest"
+"""Set in an order: of what was asked for, so that the same order is known when it is asked for again."""
 BUSY_S = 0.25
 """How long another process's write is waited for."""
 CLOCKS_APART_S = 10.0
@@ -47,6 +49,7 @@ CREATE TABLE IF NOT EXISTS timers (key TEXT PRIMARY KEY, at_s REAL NOT NULL) WIT
 _MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no key's own, and left alone"
 _INSERT = "INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)"
 _NAMED = "kind = ? AND name = ? AND key = ?"
+_PLACED_AS = f"SELECT txid, fields FROM orders WHERE {_NAMED} AND txid IS NOT NULL ORDER BY id DESC LIMIT 1"  # noqa: S608
 _MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
 
 
@@ -101,6 +104,11 @@ class Ledger:
     def is_placed(self, key: str, cl_ord_id: str) -> bool:
         """Whether the last order of this name that is known to have been placed is the key's."""
         return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
+
+    def placed_as(self, key: str, name: str, by: By) -> tuple[str, Mapping[str, Any]] | None:
+        """The txid of the last order that the key placed under a name, and the order as it was asked for."""
+        rows = self._run(_PLACED_AS, (by, _plain(by, name), key))
+        return (str(rows[0][0]), json.loads(rows[0][1])) if rows else None
 
     def own_among(self, key: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """The txids of those rows of OpenOrders that the key placed, in their order."""
