@@ -269,3 +269,24 @@ def test_a_userref_is_a_whole_number_of_32_bits(keys, tmp_path, userref):
     told = run(tmp_path, lambda desk: desk.bot().ask("AddOrder", BUY | {"userref": userref}))
     assert told.errors == ["EGeneral:Invalid arguments"]
     assert book(keys) == {}
+
+
+def test_while_one_looks_for_it_nobody_places_it_anew(keys, tmp_path, monkeypatch):
+    """The end of the first attempt is noted once whoever sent it has it: until then a repeat hears that end."""
+    monkeypatch.setenv("SEALANE_VISIBILITY_LAG_S", "1.5")
+    keys.add_fault("drop_before", methods=["AddOrder"], count=3)
+
+    async def work(desk):
+        bot = desk.bot()
+        order = BUY | {"cl_ord_id": "mine", "deadline": soon(4)}
+        told = [asyncio.create_task(bot.ask("AddOrder", order)) for _ in range(4)]
+        first = [await one for one in told]
+        keys.clear_faults()
+        order["deadline"] = soon(10)
+        return first, await asyncio.gather(*(bot.ask("AddOrder", order) for _ in range(4)))
+
+    first, later = run(tmp_path, work)
+    ends = {tuple(answer.document.get("result", {}).get("txid", ["none"])) for answer in first}
+    assert len(ends) == 1, ends
+    assert {tuple(answer.result["txid"]) for answer in later} == {tuple(book(keys))}
+    assert len(book(keys)) == 1

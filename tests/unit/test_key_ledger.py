@@ -207,6 +207,24 @@ def test_a_row_that_tells_nothing_is_nobody_s(ledger):
         assert ledger.own_among("one", {"OTX-1": odd}) == []
 
 
+def test_a_volume_that_is_no_number_is_like_no_other(ledger):
+    asked(ledger, "one", "7", "userref", order=ORDER | {"volume": "much"})
+    assert ledger.own_among("one", {"OTX-1": row(userref=7, vol="much")}) == []
+
+
+def test_to_have_asked_is_not_to_have_placed(ledger):
+    asked(ledger, "one", "x", txid="OTX-1")
+    asked(ledger, "two", "x", at_s=NOW + 60)
+    assert ledger.is_placed("one", "x")
+    assert not ledger.is_placed("two", "x")
+    assert ledger.own_among("two", {"OTX-1": row(cl_ord_id="x", opentm=NOW)}) == []
+    assert ledger.own_among("two", {"OTX-2": row(cl_ord_id="x", opentm=NOW)}) == []
+    assert ledger.own_among("two", {"OTX-2": row(cl_ord_id="x", opentm=NOW + 61)}) == ["OTX-2"]
+    ledger.placed("two", "x", "cl_ord_id", "OTX-2")
+    assert ledger.is_placed("two", "x")
+    assert not ledger.is_placed("one", "x")
+
+
 def test_what_was_noted_stays_over_a_kill(tmp_path):
     path = tmp_path / "orders.sqlite3"
     child = os.fork()

@@ -224,7 +224,8 @@ class Orders:
 
     def _ends(self, order: Order, limits: Limits, blocked: str) -> Flow[Mapping[str, End]]:
         until_ns = self._now_ns() + int(limits.timeout_s * NS_PER_S)
-        with self._resolver.held(order.intent.id):
+        with self._resolver.held(order.intent.id) as is_alone:
+            order.anew &= is_alone  # else somebody may yet note the end of the attempt before
             if blocked:
                 return (yield from held_back(order, blocked, self._lag_s, until_ns))
             return (yield from exactly_once(order, self._lag_s, until_ns))

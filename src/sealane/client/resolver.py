@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -86,16 +87,18 @@ class Resolver:
         return intent.owner != self._log.owner() and self._log.is_alive(intent.owner)
 
     @contextmanager
-    def held(self, intent_id: str) -> Iterator[None]:
-        """While a caller sees to an order itself; where it leaves without the end, the background goes on."""
-        mine = _office.begin(self._name(intent_id))
+    def held(self, intent_id: str) -> Iterator[bool]:
+        """While a caller sees to an order itself; where it leaves without the end, the background goes on.
+
+        Tells whether it is the only one of this process that is at this order.
+        """
+        is_alone = _office.share(self._name(intent_id))
         has_ended = False
         try:
-            yield
+            yield is_alone
             has_ended = True
         finally:
-            if mine:
-                _office.end(self._name(intent_id))
+            _office.end(self._name(intent_id))
             if not has_ended:
                 self._left()
 
@@ -141,7 +144,7 @@ class _Office:
     def after_fork(self) -> None:
         """In a forked child: the parent's orders are the parent's, and its threads do not exist here."""
         self._mutex = threading.Lock()
-        self._under_way: set[tuple[int, str]] = set()
+        self._under_way: Counter[tuple[int, str]] = Counter()
         self._look = threading.Event()
         self._looking = False
         self.pool.after_fork()
@@ -165,18 +168,30 @@ class _Office:
     def begin(self, name: tuple[int, str]) -> bool:
         """Whether an intent is this caller's from now on; False while another in this process is at it."""
         with self._mutex:
-            if name in self._under_way:
-                return False
-            self._under_way.add(name)
-            is_looking = self._looking
-        if not is_looking:  # in a forked child nobody is yet
+            is_free = name not in self._under_way
+            if is_free:
+                self._under_way[name] = 1
+        self._be_looking()
+        return is_free
+
+    def share(self, name: tuple[int, str]) -> bool:
+        """One more is at an intent; whether nobody else was."""
+        with self._mutex:
+            self._under_way[name] += 1
+            is_alone = self._under_way[name] == 1
+        self._be_looking()
+        return is_alone
+
+    def _be_looking(self) -> None:
+        if not self._looking:  # in a forked child nobody is yet
             self.look_now()
-        return True
 
     def end(self, name: tuple[int, str]) -> None:
-        """Nobody is at an intent any more."""
+        """One fewer is at an intent."""
         with self._mutex:
-            self._under_way.discard(name)
+            self._under_way[name] -= 1
+            if self._under_way[name] <= 0:
+                del self._under_way[name]
 
     def look_now(self) -> None:
         """Have the log looked through soon."""

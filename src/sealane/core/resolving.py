@@ -145,7 +145,9 @@ def resolve(
         if not is_own and (other := (yield from _other_word(intent))) is not None:
             return (yield from resolve(caller, other, lag_s, until_ns)) if not other.settled else other
         if intent.settled:
-            yield from note_intent(intent)
+            other = (yield from _other_word(intent)) if is_own else None
+            if other is None or other.nonce == intent.nonce:  # else it was asked for anew, and the record is of that
+                yield from note_intent(intent)
             yield Tell(events.DoubtResolved(intent.account, intent.method, intent.id, looks))
             break
         pause_s = _nth(LOOK_PAUSES_S, looks - 1)

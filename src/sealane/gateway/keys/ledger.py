@@ -134,7 +134,8 @@ class Ledger:
             return False
         shown = self._terms({**told, "volume": row.get("vol")})
         since = [json.loads(fields) for fields, asked_s in asked if float(opened_s) >= asked_s - CLOCKS_APART_S]
-        return any(order.get(DRAWN) is True or self._terms(order) == shown for order in since)
+        is_told = shown[-1] is not None  # without a volume that is a number it looks like no order
+        return any(order.get(DRAWN) is True or (is_told and self._terms(order) == shown) for order in since)
 
     def _terms(self, order: Mapping[str, Any]) -> tuple[str, Any, Decimal | None]:
         named = str(order.get("pair"))
