@@ -238,3 +238,59 @@ def test_a_share_counts_what_a_call_becomes(keys, at_desk):
     told, order = at_desk(work)
     assert [answer.errors for answer in told] == [[], ["EAPI:Rate limit exceeded"]]
     assert order.errors == []
+
+
+# --- what is told of it to whoever is on call -------------------------------------------------------------------------
+
+
+def test_keys_that_cannot_be_read_are_told_until_they_can(keys, at_desk, monkeypatch):
+    monkeypatch.setattr("sealane.gateway.api.switches.PAUSE_S", 0)
+
+    async def work(desk):
+        bot = desk.bot()
+        path = desk.folder / "keys.json"
+        good = path.read_bytes()
+        path.write_bytes(b"{")
+        await until(desk.gateway.told_trouble)
+        told, refused = desk.gateway.told_trouble(), await bot.ask("GetApiKeyInfo")
+        path.write_bytes(good)
+        await until(lambda: not desk.gateway.told_trouble())
+        return told, refused
+
+    told, refused = at_desk(work)
+    assert told.startswith("no virtual key is answered: ")
+    assert "keys.json" in told
+    assert refused.errors == ["EService:Unavailable"]
+
+
+def test_an_audit_that_cannot_be_written_is_told_until_it_can(keys, at_desk, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    async def work(desk):
+        bot = desk.bot()
+        assert desk.gateway.told_trouble() == ""
+        with monkeypatch.context() as broken:
+            broken.setattr(Audit, "_append", full)
+            await bot.ask("GetApiKeyInfo")
+        told = desk.gateway.told_trouble()
+        await bot.ask("GetApiKeyInfo")
+        return told, desk.gateway.told_trouble()
+
+    told, after = at_desk(work)
+    assert told.startswith("no order is answered: ")
+    assert "audit.jsonl" in told
+    assert after == ""
+
+
+def test_a_folder_of_another_gateway_or_none_is_told(keys, at_desk, tmp_path):
+    async def work(desk):
+        async with gateway_desk(desk.folder) as second:
+            other = second.gateway.told_trouble()
+        (tmp_path / "file").touch()
+        async with gateway_desk(tmp_path / "file" / "gateway") as third:
+            return other, third.gateway.told_trouble()
+
+    other, none = at_desk(work)
+    assert "another gateway works on" in other
+    assert str(tmp_path / "file") in none

@@ -214,3 +214,14 @@ def test_without_keys_it_is_the_simulator_s_keys_that_count(tmp_path, sim):
     assert document["result"]["txid"]
     assert answer.headers["x-sealane-simulator"] == "true"
     assert not Path(tmp_path, "gateway").exists()
+
+
+def test_what_is_wrong_with_the_gateway_is_in_its_health(keys, key, folder):
+    (folder / "keys.json").write_bytes(b"{")
+    with serving() as running:
+        running.ready()
+        running.until(lambda: "gateway" in json.loads(running.get("/health/kraken-nonce")[1])["checks"])
+        status, text = running.get("/health/kraken-nonce")
+    document = json.loads(text)
+    assert (status, document["status"]) == (200, "warn")
+    assert any(reason.startswith("gateway: no virtual key is answered") for reason in document["reasons"])

@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -340,12 +339,6 @@ def test_idle_connections_make_room_for_whoever_asks(served, monkeypatch):
             assert served.get("/livez")[0] == 200
         assert idle.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle.recv(15) == b"HTTP/1.1 200 OK", "those that came last are kept"
-
-
-def test_there_are_fewer_connections_than_descriptors(monkeypatch):
-    for soft, found in ((256, 64), (1_024, 256), (10**6, 256), (-1, 256), (20, 16)):
-        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
-        assert wire.connections_max() == found
 
 
 def test_names_without_brackets_and_ports():

@@ -26,7 +26,7 @@ class Scene:
         self.ledger = Ledger(folder / "orders.db")
         self.keys = (SimpleNamespace(name="ann", account="A"), SimpleNamespace(name="bob", account="B"))
         self.calls = SimpleNamespace(
-            ring=SimpleNamespace(all=lambda: self.keys),
+            ring=SimpleNamespace(all=lambda: self.keys, trouble=""),
             accounts={name: SimpleNamespace(forwarder=name) for name in ("A", "B")},
             ledger=self.ledger,
             cancels=SimpleNamespace(cancel_all=self.cancel_all),

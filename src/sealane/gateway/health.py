@@ -112,6 +112,7 @@ def judged(seen: Sighting, now_ns: int, now_s: float) -> Verdict:
         Check("store", tuple(_of_store(seen, now_ns))),
         Check("lanes", tuple(_of_lanes(seen, now_ns))),
         Check("accounts", tuple(_of_accounts(accounts))),
+        *((Check("gateway", (Finding(Status.WARN, f"gateway: {seen.gateway}"),)),) if seen.gateway else ()),
     )
     return Verdict(checks, accounts)
 

@@ -18,6 +18,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -31,7 +32,7 @@ from sealane.gateway.notify import ALIVE, READY, STOPPING, Manager
 from sealane.gateway.service import CALLS_STOP_S, Service
 from sealane.gateway.settings import ServeSettings
 from sealane.gateway.traffic import Traffic
-from sealane.gateway.wire import Impatient
+from sealane.gateway.wire import Impatient, Listener
 
 HTTP_STOP_S = 3
 STOP_LIMIT_S = HTTP_STOP_S + END_S + CALLS_STOP_S
@@ -47,24 +48,25 @@ ANY = ("0.0.0.0", "::")  # noqa: S104 - named to be recognised, not to be bound
 logger = logging.getLogger("sealane.gateway")
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> Listener:
     """A listening socket; raises SettingsError that names the remedy. ``::`` takes IPv4 as well where it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or error
         raise SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from None
+    listener = Listener(fileno=made.detach())
     # Connections inherit it. Without, an answer's second half waits 40 ms for the first to be acknowledged; asyncio
     # sets it by itself only on sockets that it made.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
-def listen_on_path(path: str) -> socket.socket:
+def listen_on_path(path: str) -> Listener:
     """A listening unix socket for its owner alone, in place of one that a dead server left; raises SettingsError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _clear(path)
         before = os.umask(0o177)
@@ -120,12 +122,12 @@ class Told:
 class _Server(uvicorn.Server):
     """A server whose signals are its caller's, and that says when it is ready."""
 
-    def __init__(self, app: ASGIApp, ready: Callable[[], None], told: Told) -> None:
+    def __init__(self, app: ASGIApp, listener: Listener, ready: Callable[[], None], told: Told) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http=Impatient,
+                http=partial(Impatient, greeted=listener.greeted),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -169,13 +171,13 @@ class _Server(uvicorn.Server):
 
 async def answer(
     app: ASGIApp,
-    listener: socket.socket,
+    listener: Listener,
     ready: Callable[[], None],
     stop: asyncio.Event | None = None,
     told: Told | None = None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or ``stop``; signals are heard in the main thread only."""
-    server, loop = _Server(app, ready, told or Told()), asyncio.get_running_loop()
+    server, loop = _Server(app, listener, ready, told or Told()), asyncio.get_running_loop()
     if stop is None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.leave)
@@ -210,6 +212,7 @@ def serve(
 
         async def run() -> None:
             async with Gateway(folder, lanes, limits, traffic, clock=fleet.clock) as gateway:
+                service.gateway_trouble = gateway.told_trouble
                 app = make_app(
                     service.state,
                     allowed_hosts=settings.allowed_hosts,
@@ -223,7 +226,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+def _listening(settings: ServeSettings) -> Iterator[Listener]:
     """Where the settings say; a unix socket is removed at the end."""
     path = settings.unix_socket
     with listen_on_path(path) if path else listen(settings.host, settings.port) as listener:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from sealane import telemetry
 from sealane.gateway.fleet import Fleet
 from sealane.gateway.health import is_stuck
+from sealane.gateway.sightings import Sighting
 from sealane.gateway.state import State, state_now
 from sealane.gateway.tallies import Tallies
 from sealane.gateway.watch_settings import WATCH_S
@@ -25,6 +27,7 @@ class Service:
 
     ``watch_s`` is how often the accounts are asked, ``simulation`` why they live on the built-in simulator ("":
     they do not), and ``before_asking`` is called once, on a thread, before the first of them is asked.
+    ``gateway_trouble`` is to be set to what tells what is wrong with the gateway, from any thread and at once.
     """
 
     def __init__(
@@ -37,11 +40,15 @@ class Service:
     ) -> None:
         self.fleet = fleet
         self.watcher = Watcher(fleet, watch_s=watch_s, simulation=simulation, before_asking=before_asking)
+        self.gateway_trouble: Callable[[], str] = str
         self._tallies = Tallies(fleet.fingerprints, fleet.clock.wall_ns)
 
     def state(self) -> State:
         """The state of now; waits for nobody."""
-        return state_now(self.watcher.seen, self._tallies.now, self.fleet.clock)
+        return state_now(self._seen, self._tallies.now, self.fleet.clock)
+
+    def _seen(self) -> Sighting:
+        return replace(self.watcher.seen(), gateway=self.gateway_trouble())
 
     def is_well(self) -> bool:
         """Whether no restart of this process would mend anything; waits for nobody."""

@@ -158,7 +158,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Sighting:
-    """All that was seen by now; ``simulation`` tells why the accounts are simulated, "" where they are real."""
+    """All that was seen by now; ``simulation`` tells why the accounts are simulated, "" where they are real.
+
+    ``gateway`` is what is wrong with the gateway, "" for nothing.
+    """
 
     members: tuple[Member, ...]
     watch_s: float
@@ -170,6 +173,7 @@ class Sighting:
     lanes: tuple[LaneSeen, ...] = ()
     keys: dict[str, KeySeen] = field(default_factory=dict)
     accounts: dict[str, AccountSeen] = field(default_factory=dict)
+    gateway: str = ""
 
     @property
     def simulated(self) -> bool:

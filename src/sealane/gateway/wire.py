@@ -3,17 +3,24 @@
 1. A client has so long to say what it wants, and so long to take what piled up for it, and is hung up on if it takes
    longer.
 2. There are so many connections at once, well below the descriptors that this process may have. One more puts out the
-   one that has rested longest, so that a probe is answered however many others were left open.
+   one that has rested longest, or has said nothing whole yet, so that a probe is answered however many others were
+   left open.
+3. Over TLS a connection is the server library's only once hands were shaken; until then it is the ``Listener``'s, with
+   the same limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
+import contextlib
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sealane.gateway.descriptors import connections_max
 
 ENDLESS = "sealane.endless"
 """What an answer without an end of its own sets in its scope: it is broken off when the service ends."""
@@ -21,16 +28,46 @@ REQUEST_LIMIT_S = 10.0
 """From the connection, or from the first byte of a later request, to its last: who takes longer is hung up on."""
 TAKE_LIMIT_S = 10.0
 """How long an answer may be stuck because its reader takes nothing."""
+HANDSHAKES_MAX = 64
+"""Connections that have not shaken hands yet, more than are taken at once; one more puts out the one that is at it for
+longest."""
 
-CONNECTIONS_MAX, CONNECTIONS_MIN, DESCRIPTORS_SHARE = 256, 16, 4
-"""Connections at once; fewer where a quarter of the descriptors that may be open is fewer."""
 
+class Listener(socket.socket):
+    """A listening socket that knows the connections that nothing was heard of yet; used on one event loop."""
 
-def connections_max() -> int:
-    """How many there may be at once."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    share = soft // DESCRIPTORS_SHARE if soft > 0 else CONNECTIONS_MAX
-    return max(CONNECTIONS_MIN, min(CONNECTIONS_MAX, share))
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._silent: dict[int, tuple[socket.socket, asyncio.TimerHandle]] = {}
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As any socket's; from here on its hands are due."""
+        connection, address = super().accept()
+        number = connection.fileno()
+        self.greeted(number)  # an earlier one of this number is gone
+        limit = asyncio.get_running_loop().call_later(REQUEST_LIMIT_S, self._hang_up, number)
+        self._silent[number] = connection, limit
+        if len(self._silent) > HANDSHAKES_MAX:
+            self._hang_up(next(iter(self._silent)))
+        return connection, address
+
+    def greeted(self, number: int) -> None:
+        """Hands were shaken with the connection of this descriptor: its limits are the server's now."""
+        if (silent := self._silent.pop(number, None)) is not None:
+            silent[1].cancel()
+
+    def close(self) -> None:
+        """Wait for nobody's hands any more."""
+        for number in list(self._silent):
+            self.greeted(number)
+        super().close()
+
+    def _hang_up(self, number: int) -> None:
+        """Let the other side go: the event loop, whose socket it is, then hears its end and closes it."""
+        connection, _ = self._silent[number]
+        self.greeted(number)
+        with contextlib.suppress(OSError):  # it is gone already
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 class OnePiece(asyncio.Transport):
@@ -86,9 +123,14 @@ class Impatient(H11Protocol):
     _taking: asyncio.TimerHandle | None = None
     _heard_s = 0.0
 
+    def __init__(self, *args: Any, greeted: Callable[[int], None] = lambda number: None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._greeted = greeted
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is due."""
         super().connection_made(OnePiece(transport, self.loop))
+        self._greeted(transport.get_extra_info("socket").fileno())
         self._heard_s = self.loop.time()
         self._expect()
         self._make_room()
@@ -102,8 +144,9 @@ class Impatient(H11Protocol):
 
     @property
     def is_resting(self) -> bool:
-        """Whether no answer is being made on it, and it is not hung up on already."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+        """Whether no answer is being made on it, as none is before a request is whole, nor is it hung up on already."""
+        is_idle = self.cycle is None or self.cycle.response_complete or self.conn.their_state is h11.SEND_BODY
+        return is_idle and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """A part of a request; more bytes do not put its end off."""
@@ -131,8 +174,9 @@ class Impatient(H11Protocol):
         self.transport.close()
 
     def on_response_complete(self) -> None:
-        """What came of the next request meanwhile begins it."""
+        """What came of the next request meanwhile begins it; from now on it rests."""
         super().on_response_complete()
+        self._heard_s = self.loop.time()
         if self.timeout_keep_alive_task is not None:
             self._expect_nothing()
 

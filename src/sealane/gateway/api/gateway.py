@@ -88,7 +88,7 @@ class Gateway:
         self.trouble = ""
         self._accounts: Mapping[str, Account] = {}
         self._calls: Calls | None = None
-        self._public_calls = Waiting()
+        self._waiting = Waiting()
         self._lock: int | None = None
         self._switches = Switches(self._opened, clock)
 
@@ -157,7 +157,7 @@ class Gateway:
             ledger=ledger,
             market=market,
             shares=Shares((self._tier or TIERS[STARTER]).rest),
-            waiting=Waiting(),
+            waiting=self._waiting,
             traffic=self.traffic,
             audit=Audit(self._folder, self._clock),
             clock=self._clock,
@@ -171,6 +171,17 @@ class Gateway:
                 return calls
             await asyncio.sleep(LOCK_PAUSE_S)
         return None
+
+    def told_trouble(self) -> str:
+        """What keeps virtual keys or orders from being answered, for whoever is on call; "" for nothing."""
+        calls = self._calls
+        if calls is None:
+            return self.trouble or (
+                f"another gateway works on {self._folder}: it alone answers" if self._accounts else ""
+            )
+        if calls.ring.trouble:
+            return f"no virtual key is answered: {calls.ring.trouble}"
+        return "" if calls.audit.is_well else f"no order is answered: {calls.audit.path} cannot be written"
 
     def virtual_keys(self) -> tuple[VirtualKey, ...]:
         """The virtual keys that there are, for whoever shows them."""
@@ -217,7 +228,7 @@ class Gateway:
         if not self._accounts:
             return refusal(envelope.BUSY, "unavailable", detail="the service ends")
         try:
-            with self._public_calls.room("", "public"):
+            with self._waiting.room("", "public"):
                 reply = await next(iter(self._accounts.values())).forwarder.fetch(target)
         except Crowded:
             now_s = self._clock.wall_ns() / NS_PER_S

@@ -7,7 +7,7 @@ from __future__ import annotations
 from sealane.core.nonce import NS_PER_S
 
 LINES_PER_S, LINES_MAX = 1.0, 20.0
-"""So many lines at once, and so many a second for good: nine files of the audit then last for months."""
+"""So many lines at once, and so many a second for good: nine files of the audit then last for a month."""
 STRANGER = "(not known)"
 
 

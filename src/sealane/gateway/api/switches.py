@@ -68,9 +68,12 @@ class Switches:
         calls = self._ready()
         if calls is None:
             return
+        now_s = self._clock.wall_ns() / NS_PER_S
         for one in calls.ring.all():  # none while they cannot be read: then it is as it was
             self._accounts[one.name] = one.account
-        for key, at_s in calls.ledger.due(self._clock.wall_ns() / NS_PER_S).items():
+        if calls.ring.trouble:
+            calls.ring.find("", now_s)  # so that it tries to read them again though nobody calls
+        for key, at_s in calls.ledger.due(now_s).items():
             if key not in self._firing and self._clock.boot_ns() >= self._retry_ns.get(key, 0):
                 task = asyncio.get_running_loop().create_task(self._fire(calls, key, at_s), name=f"dead-man-{key}")
                 self._firing[key] = task
