@@ -133,6 +133,54 @@ def test_an_order_of_a_batch_is_not_placed_again_by_itself_or_in_another(keys, t
     assert len(book(keys)) == 2
 
 
+def test_what_came_to_nothing_hides_no_order_that_was_placed(keys, tmp_path):
+    order = {name: value for name, value in MARKET.items() if name != "pair"}
+    both = {"pair": "XBTUSD", "orders": [order | {"cl_ord_id": name} for name in ("p", "q")]}
+    refusal = {"error": "EOrder:Insufficient funds", "consume_nonce": True, "count": 1}
+
+    async def work(desk):
+        first, second = desk.bot("first"), desk.bot("second")
+        keys.add_fault("error", **refusal, methods=["AddOrderBatch"])
+        told = [
+            await first.ask("AddOrderBatch", both, as_json=True),
+            await first.ask("AddOrder", MARKET | {"cl_ord_id": "p"}),
+            await first.ask("AddOrderBatch", both, as_json=True),
+        ]
+        keys.add_fault("error", **refusal, methods=["AddOrder"])
+        return [
+            *told,
+            await second.ask("AddOrder", MARKET | {"cl_ord_id": "p"}),
+            await second.ask("AddOrderBatch", both, as_json=True),
+            await second.ask("AddOrder", MARKET | {"cl_ord_id": "p"}),
+        ]
+
+    told = [answer.errors for answer in run(tmp_path, work)]
+    refused, taken = ["EOrder:Insufficient funds"], ["EOrder:Duplicate cl_ord_id"]
+    assert told == [refused, [], taken, refused, [], taken]
+    assert len(book(keys)) == 3
+
+
+@pytest.mark.parametrize("named", [{"cl_ord_id": "p"}, {"userref": "7"}], ids=["cl_ord_id", "userref"])
+def test_a_batch_of_which_some_have_names_is_known_by_them(keys, tmp_path, named):
+    order = {name: value for name, value in MARKET.items() if name != "pair"}
+
+    async def work(desk):
+        bot = desk.bot()
+        batch = {"pair": "XBTUSD", "orders": [order | named, order]}
+        return [await bot.ask("AddOrderBatch", batch, as_json=True) for _ in range(2)]
+
+    first, again = run(tmp_path, work)
+    assert first.result["orders"] == again.result["orders"]
+    assert len(book(keys)) == 2
+
+
+@pytest.mark.parametrize("volume", [".01", "0.010", "00.01"])
+def test_an_order_is_found_however_its_volume_was_written(keys, tmp_path, volume):
+    keys.add_fault("drop_after", methods=["AddOrder"], count=1)
+    told = run(tmp_path, lambda desk: desk.bot().ask("AddOrder", BUY | {"volume": volume}))
+    assert told.result["txid"] == list(book(keys))
+
+
 def test_the_answers_of_a_batch_that_was_looked_for_are_in_its_order(keys, tmp_path):
     keys.add_fault("drop_after", methods=["AddOrderBatch"], count=1)
     prices = ["1000", "1001", "1002", "1003"]

@@ -12,7 +12,7 @@ import pytest
 
 from sealane.client.forwarder import Forwarder
 from sealane.client.forwarding import Asked, prepared
-from sealane.core.signing import api_sign
+from sealane.core.signing import Request, api_sign
 from sealane.errors import SettingsError
 from sealane.gateway.api.envelope import refusal
 from sealane.gateway.api.gateway import Gateway
@@ -43,6 +43,39 @@ def test_an_order_with_orders_beside_it_is_answered(orders: object, tmp_path: Pa
     key, secret = KeyFile(tmp_path).create("bot", "MASTER", Policy(), 1.0)
     status, told = asyncio.run(asked(tmp_path, exchange, key.current.key, base64.b64decode(secret), orders))
     assert (status, told["error"]) == (200, [])
+
+
+class Silence(AsyncScriptedTransport):
+    """An exchange that never answers."""
+
+    def __init__(self) -> None:
+        super().__init__(answer())
+        self.asked = asyncio.Event()
+
+    async def send(self, request: Request) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_service_that_ends_first_says_that_a_call_is_in_doubt_and_waits_no_longer_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sealane.gateway.api.gateway.END_S", 0.01)
+    key, secret = KeyFile(tmp_path).create("bot", "MASTER", Policy(), 1.0)
+    exchange = Silence()
+
+    async def run() -> Any:
+        call = asyncio.ensure_future(asked(tmp_path, exchange, key.current.key, base64.b64decode(secret), None))
+        await exchange.asked.wait()
+        call.cancel()
+        async with asyncio.timeout(10):
+            return await call
+
+    assert asyncio.run(run()) == (200, {"error": ["EService:Deadline elapsed"]})
+    assert "calls were still under way" in caplog.text
 
 
 async def asked(folder: Path, exchange: AsyncScriptedTransport, key: str, secret: bytes, orders: object) -> Any:

@@ -103,12 +103,16 @@ class _Name:
             return uuid.uuid4()
         return uuid.UUID(bytes=self._hash("drawn", self.key, str(number))[:16], version=4)
 
-    def by_id(self, client_order_id: str) -> str:
-        """The intent's id of an order with a client order id."""
+    def of_id(self, client_order_id: str) -> str:
+        """The alias of an order with a client order id: whatever intent had it last is found by it."""
         return self._told("cl_ord_id", plain_id(client_order_id))
 
+    def of_order(self, client_order_id: str) -> str:
+        """The intent's id of a single order with a client order id, whatever repeat key it has."""
+        return self._told("order", plain_id(client_order_id))
+
     def otherwise(self, *words: str) -> str:
-        """That of one without: by its repeat key, else by these words; without any, one that never was."""
+        """An intent's id: by its repeat key, else by these words; without any, one that never was."""
         if self.key:
             return self._told("key", self.key)
         return self._told(*words) if words else str(uuid.uuid4())
@@ -123,11 +127,11 @@ class _Name:
 def _one(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int) -> Prepared:
     by, value, order = _identified(given, name)
     is_named = bool(_names(given))
-    words = ("userref", value, name.digest) if is_named else ()
+    has_id = by == "cl_ord_id"
     return Prepared(
         method,
         order,
-        name.by_id(value) if by == "cl_ord_id" else name.otherwise(*words),
+        name.of_order(value) if has_id else name.otherwise(*(("userref", value, name.digest) if is_named else ())),
         (value,),
         name.digest,
         found_by=by,
@@ -136,6 +140,7 @@ def _one(method: str, given: Mapping[str, object], name: _Name, deadline_ns: int
         repeat_s=REPEAT_S if is_named and by == "userref" and not name.key else math.inf,
         deadline_ns=deadline_ns,
         shows={value: _shown(given)},
+        aliases=(name.of_id(value),) if has_id else (),
         is_drawn=not is_named,
     )
 
@@ -154,8 +159,8 @@ def _several(method: str, given: Mapping[str, object], name: _Name, deadline_ns:
     ids = tuple(value for _, value, _ in found)
     if len(set(map(plain_id, ids))) < len(ids):
         raise SettingsError("two orders of the batch have the same cl_ord_id or userref: give each its own")
-    words = ("batch", *ids, name.digest) if named else ()
-    aliases = tuple(name.by_id(value) for value in ids) if by == "cl_ord_id" else ()
+    words = ("batch", name.digest) if named else ()
+    aliases = tuple(name.of_id(value) for value in ids) if by == "cl_ord_id" else ()
     return Prepared(
         method,
         {**given, "orders": [order for _, _, order in found]},

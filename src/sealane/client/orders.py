@@ -162,7 +162,8 @@ class Orders:
         order = self._order(intent, asked.params, fresh=asked.fresh, repeat_s=asked.repeat_s, anew=True)
         blocked = BUYS_OFF if self._buys_off and call_buys(asked.method, asked.params) else ""
         ends = yield from self._ends(order, limits, blocked)
-        return Forwarded({name: ends[name] for name in intent.order_ids}, order.answer)
+        of_these = (order.known or intent).order_ids  # what was drawn for it the first time, where it is a repeat
+        return Forwarded({name: ends[name] for name in of_these}, order.answer)
 
     def _validated(self, method: str, params: Mapping[str, object], client_order_id: str) -> Flow[NotPlaced]:
         try:

@@ -126,7 +126,7 @@ class Intent:
     @property
     def names(self) -> tuple[str, ...]:
         """What the same order, asked for again, would be known by."""
-        return self.order_ids if self.id in self.order_ids else (self.id, *self.aliases)
+        return self.order_ids if self.id in self.order_ids else (*self.aliases, self.id)
 
     @property
     def came_to_nothing(self) -> bool:

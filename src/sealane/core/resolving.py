@@ -94,6 +94,7 @@ def _not_sent(order: Order, error: SealaneError, lag_s: float, until_ns: int) ->
     """Nothing was sent this time; what was sent under its id before has an end of its own."""
     known: Intent | None = None if order.intent.nonce or order.fresh else (yield from order.asked_before())
     if known is not None:
+        order.known = known
         return (yield from _again(order, known, lag_s, until_ns))
     return (yield from _ended(order, not_sent(order, error)))
 
@@ -220,10 +221,14 @@ def described(row: Mapping[str, object]) -> str:
 
 def _shows(row: Mapping[str, object], wanted: Mapping[str, str]) -> bool:
     """Whether a row has these words and amounts."""
-    words = {name: text for name, text in wanted.items() if not text[:1].isdigit()}
-    return all(str(row.get(name)) == text for name, text in words.items()) and all(
-        _agrees(row.get(name), text) for name, text in wanted.items() if name not in words
-    )
+    return all(_is_same(str(row.get(name)), text) for name, text in wanted.items())
+
+
+def _is_same(shown: str, wanted: str) -> bool:
+    try:
+        return Decimal(shown) == Decimal(wanted)
+    except InvalidOperation:
+        return shown == wanted
 
 
 def _is_older(intent: Intent, row: Mapping[str, object]) -> bool:

@@ -1,8 +1,9 @@
 """The service as a running process: it listens, tells where, and ends cleanly within ``STOP_LIMIT_S``.
 
 At SIGTERM or SIGINT it accepts nothing more, answers what it was asked, begins no call, and lets calls under way come
-to their end: at most ``HTTP_STOP_S`` for the one and ``CALLS_STOP_S`` (``service.py``) for the other. What is not over
-by then is told in the log and left: a kill is a normal way to stop, and the store is sound at any moment.
+to their end: at most ``HTTP_STOP_S`` for the one, for the other ``END_S`` (``api/gateway.py``), and ``CALLS_STOP_S``
+(``service.py``) for the watcher's own. A program whose call is not over by then hears that it is in doubt. The rest is
+told in the log and left: a kill is a normal way to stop, and the store is sound at any moment.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sealane.errors import SettingsError
-from sealane.gateway.api.gateway import Gateway
+from sealane.gateway.api.gateway import END_S, Gateway
 from sealane.gateway.app import make_app
 from sealane.gateway.fleet import Fleet
 from sealane.gateway.notify import ALIVE, READY, STOPPING, Manager
@@ -34,7 +35,7 @@ from sealane.gateway.traffic import Traffic
 from sealane.gateway.wire import Impatient, Listener
 
 HTTP_STOP_S = 3
-STOP_LIMIT_S = HTTP_STOP_S + CALLS_STOP_S
+STOP_LIMIT_S = HTTP_STOP_S + END_S + CALLS_STOP_S
 KEEP_ALIVE_S = 15
 """An idle connection is kept for so long: longer than most probes' interval."""
 HEAD_BYTES_MAX = 16_384

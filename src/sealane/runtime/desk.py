@@ -116,9 +116,9 @@ class Desk:
         self.intents.write(intent.id, document, sync=effect.sync)
 
     def read_intent(self, order_ids: tuple[str, ...]) -> Intent | None:
-        """The first intent that one of these orders belongs to."""
-        found = (read_intent(self.intents, name) for name in order_ids)
-        return next((intent for intent in found if intent is not None), None)
+        """The intent that one of these orders belongs to: of several one of which something came, or may come."""
+        found = [intent for name in order_ids if (intent := read_intent(self.intents, name)) is not None]
+        return next((intent for intent in found if not intent.came_to_nothing), found[0] if found else None)
 
     def other_orders(self, intent_id: str) -> frozenset[str]:
         """The txids of the newest orders but this one's."""

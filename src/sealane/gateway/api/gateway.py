@@ -13,7 +13,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +50,8 @@ LOCK = "gateway.lock"
 KEPT_S = 400 * 86_400.0
 """Whose an order was is known for so long: no order stays open for longer."""
 LOCK_PAUSE_S = 0.05
+END_S = 7.0
+"""How long calls on the wire are waited for at the end."""
 JSON = (b"content-type", b"application/json; charset=utf-8")
 
 logger = logging.getLogger("sealane.gateway")
@@ -114,8 +116,7 @@ class Gateway:
             if calls is not None:
                 for part in (calls.audit, calls.ledger, calls.ring, calls.replays):
                     last_first.callback(part.close)
-            for account in accounts.values():
-                last_first.push_async_callback(account.forwarder.close)
+            last_first.push_async_callback(_end_calls, [account.forwarder for account in accounts.values()])
             last_first.push_async_callback(self._switches.close)
 
     def _opened(self) -> Calls | None:
@@ -200,6 +201,8 @@ class Gateway:
             answer = envelope.of_error(error)
         except Gone:
             return
+        except asyncio.CancelledError:  # the service ends first; what is on the wire comes to its end behind this
+            answer = refusal(envelope.IN_DOUBT, "in_doubt", detail="the service ended before the answer came")
         except Exception:
             logger.exception("a request could not be answered")
             answer = refusal(envelope.UNAVAILABLE, "unavailable", status=500)
@@ -234,6 +237,19 @@ class Gateway:
             detail = reply.detail if isinstance(reply, Failure) else f"HTTP status {reply.status}"
             return refusal(envelope.UNAVAILABLE, "unavailable", detail=detail)
         return Answer(reply.body)
+
+
+async def _end_calls(forwarders: Sequence[Forwarder]) -> None:
+    """Wait for what is on the wire, of all at once, no longer than ``END_S``; raises the first one's error."""
+    try:
+        async with asyncio.timeout(END_S):
+            closed = await asyncio.gather(*(one.close() for one in forwarders), return_exceptions=True)
+    except TimeoutError:
+        logger.warning("calls were still under way after %g s, and are left", END_S)
+        return
+    for error in closed:
+        if isinstance(error, BaseException):
+            raise error
 
 
 async def _body(receive: Receive) -> bytes:

@@ -94,7 +94,7 @@ class Market:
         answer = await self._fetch(PUBLIC + target)
         try:
             document = json.loads(answer.body) if isinstance(answer, Reply) and answer.status == 200 else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             document = {}
         rows = document.get("result") if isinstance(document, dict) else None
         if not isinstance(rows, dict):
