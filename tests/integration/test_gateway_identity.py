@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -224,7 +225,8 @@ def test_an_end_that_cannot_be_noted_is_told_all_the_same(keys, tmp_path, monkey
 def test_an_own_order_is_known_though_its_gateway_died_before_it_heard(keys, tmp_path, monkeypatch, pair):
     async def work(desk):
         bot = desk.bot()
-        monkeypatch.setattr(Ledger, "placed", lambda *_, **__: None)  # as after a kill between order and note
+        for verb in ("placed", "forget_awaited"):  # as after a kill between order and note
+            monkeypatch.setattr(Ledger, verb, lambda *_, **__: None)
         placed = await bot.ask("AddOrder", BUY | {"pair": pair, "userref": "7"})
         drawn = await bot.ask("AddOrder", BUY | {"pair": pair})
         edited = await bot.ask("EditOrder", {"txid": drawn.result["txid"][0], "pair": pair, "price": "1001"})
@@ -338,3 +340,71 @@ def test_while_one_looks_for_it_nobody_places_it_anew(keys, tmp_path, monkeypatc
     assert len(ends) == 1, ends
     assert {tuple(answer.result["txid"]) for answer in later} == {tuple(book(keys))}
     assert len(book(keys)) == 1
+
+
+def test_own_orders_that_kraken_does_not_show_yet_are_cancelled_too(keys, tmp_path):
+    async def work(desk):
+        bot = desk.bot()
+        first = await bot.ask("AddOrder", BUY)
+        keys.add_fault("hidden", hidden_s=30, methods=["AddOrder"], count=1)
+        hidden = await bot.ask("AddOrder", BUY)
+        return first, hidden, await bot.ask("CancelAll"), await bot.ask("CancelAll")
+
+    first, hidden, cancelled, again = run(tmp_path, work)
+    assert cancelled.result == {"count": 2}
+    assert {book(keys)[told.result["txid"][0]]["status"] for told in (first, hidden)} == {"canceled"}
+    assert again.result == {"count": 0}
+
+
+def test_what_is_done_to_an_own_order_by_its_name_is_done_to_no_other_of_that_name(keys, tmp_path):
+    async def work(desk):
+        bot, person = desk.bot(), desk.bot("person", own_orders=False)
+        await bot.ask("AddOrder", MARKET | {"cl_ord_id": "x-1"})
+        theirs = await person.ask("AddOrder", BUY | {"cl_ord_id": "x-1"})
+        return theirs, [
+            await bot.ask("CancelOrder", {"cl_ord_id": "x-1"}),
+            await bot.ask("AmendOrder", {"cl_ord_id": "x-1", "limit_price": "1001"}),
+            await bot.ask("CancelOrderBatch", {"cl_ord_ids": ["x-1"]}, as_json=True),
+        ]
+
+    theirs, told = run(tmp_path, work)
+    row = book(keys)[theirs.result["txid"][0]]
+    assert (row["status"], Decimal(row["descr"]["price"])) == ("open", 1000)
+    assert all(answer.errors or answer.result == {"count": 0} for answer in told)
+
+
+def test_an_order_that_was_amended_before_it_was_found_is_found(keys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEALANE_VISIBILITY_LAG_S", "1.5")
+    keys.add_fault("hidden", hidden_s=1, answer="drop", methods=["AddOrder"], count=1)
+
+    async def work(desk):
+        bot, chief = desk.bot(), desk.bot("chief", own_orders=False)
+        asked = asyncio.create_task(bot.ask("AddOrder", BUY | {"cl_ord_id": "mine"}))
+        async with asyncio.timeout(10):
+            while not book(keys):
+                await asyncio.to_thread(threading.Event().wait, 0.02)
+        txid = next(iter(book(keys)))
+        change = {"txid": txid, "order_qty": "0.02", "limit_price": "1001"}
+        return await chief.ask("AmendOrder", change), await asked, txid
+
+    amended, told, txid = run(tmp_path, work)
+    assert amended.errors == []
+    assert told.result["txid"] == [txid]
+
+
+def test_a_deadline_that_kraken_would_not_take_keeps_no_lane(keys, tmp_path):
+    told = run(tmp_path, lambda desk: desk.bot().ask("AddOrder", BUY | {"deadline": soon(3_600)}))
+    assert told.errors == ["EGeneral:Invalid arguments"]
+
+
+def test_an_edit_that_was_lost_is_not_taken_for_what_it_edits(keys, tmp_path):
+    async def work(desk):
+        bot, person = desk.bot("bot", own_orders=False), desk.bot("person")
+        original = await person.ask("AddOrder", BUY | {"userref": "7"})
+        for path in tmp_path.rglob("intents.log*"):
+            path.unlink()  # as of an order that was placed elsewhere
+        keys.add_fault("drop_before", methods=["EditOrder"], count=1_000)
+        change = {"pair": "XBTUSD", "txid": original.result["txid"][0], "price": "1001", "userref": "7"}
+        return await bot.ask("EditOrder", change | {"deadline": soon(4)})
+
+    assert run(tmp_path, work).errors == ["EService:Unavailable"]

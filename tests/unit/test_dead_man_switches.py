@@ -23,13 +23,14 @@ class Scene:
 
     def __init__(self, folder):
         self.clock, self.cancelled, self.lines, self.in_the_way = FakeClock(), [], [], {}
+        self.unclear = set()
         self.ledger = Ledger(folder / "orders.db")
         self.keys = (SimpleNamespace(name="ann", account="A"), SimpleNamespace(name="bob", account="B"))
         self.calls = SimpleNamespace(
             ring=SimpleNamespace(all=lambda: self.keys, trouble=""),
             accounts={name: SimpleNamespace(forwarder=name) for name in ("A", "B")},
             ledger=self.ledger,
-            cancels=SimpleNamespace(cancel_all=self.cancel_all),
+            cancels=SimpleNamespace(cancel_all=self.cancel_all, is_unclear=lambda key, _: key in self.unclear),
             audit=SimpleNamespace(note=self.note),
         )
         for key in ("ann", "bob"):
@@ -38,7 +39,7 @@ class Scene:
     def arm(self, key, after_s):
         self.ledger.arm(key, self.clock.wall_ns() / 1e9 + after_s)
 
-    async def cancel_all(self, forwarder, key):
+    async def cancel_all(self, forwarder, key, now_s):
         self.cancelled.append(key)
         await self.in_the_way.get(key, _nothing)()
         return result({"count": 2})
@@ -90,6 +91,21 @@ def test_a_firing_is_written_down(scene):
     assert sorted(scene.cancelled) == ["ann", "bob"]
     line = next(line for line in scene.lines if line["key"] == "ann")
     assert (line["event"], line["account"], line["count"]) == ("dead man", "A", 2)
+
+
+def test_it_stays_set_while_an_order_of_its_key_may_be_placed_yet(scene):
+    async def run():
+        async with scene.looking():
+            scene.unclear.add("ann")
+            scene.clock.advance(1)
+            await scene.until(lambda: list(scene.ledger.armed()) == ["ann"])
+            await scene.looks()
+            scene.unclear.clear()
+            scene.clock.advance(switches.RETRY_S)
+            await scene.until(lambda: not scene.ledger.armed())
+
+    asyncio.run(run())
+    assert scene.cancelled.count("ann") == 2
 
 
 def test_it_fires_while_the_keys_cannot_be_read(scene):

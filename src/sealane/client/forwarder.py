@@ -39,6 +39,9 @@ class Timing:
         """A request is about to be sent, of any kind: repeats, fences and public calls too."""
         self.sent_ns = self.sent_ns or now_ns
 
+    def stayed(self) -> None:
+        """The request that was to leave last did not: nothing of it can have arrived."""
+
 
 TIMING: ContextVar[Timing | None] = ContextVar("sealane_timing", default=None)
 """Set by who wants to know what becomes of what it calls."""
@@ -56,7 +59,10 @@ class TimedTransport(AsyncHttpTransport):
         """See ``port.AsyncTransport``."""
         if (timing := TIMING.get()) is not None:
             timing.leaves(request.target, SYSTEM_CLOCK.boot_ns())
-        return await super().send(request)
+        answer = await super().send(request)
+        if timing is not None and isinstance(answer, Failure) and not answer.sent:
+            timing.stayed()
+        return answer
 
 
 class Forwarder(AsyncKraken):
@@ -104,6 +110,11 @@ class Forwarder(AsyncKraken):
         """A public GET, answered as it came; it waits for no lane and is tried once."""
         self._bind()
         return await self._transport.send(Request("GET", target, (), b""))
+
+    @property
+    def lag_s(self) -> float:
+        """How long Kraken may take to show an order."""
+        return self._session.lag_s
 
     def counters(self) -> tuple[CounterFigures, ...]:
         """Kraken's counters as they are kept for this key, the REST one first; () where no limits are kept."""

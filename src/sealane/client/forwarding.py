@@ -72,6 +72,7 @@ class Prepared:
     shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     is_drawn: bool = False
+    replaces: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ def _edit(method: str, given: Mapping[str, object], name: _Name, deadline_ns: in
         repeat_s=math.inf if name.key else REPEAT_S,
         deadline_ns=deadline_ns,
         is_drawn=not is_named,
+        replaces=str(given.get("txid", "")),
     )
 
 

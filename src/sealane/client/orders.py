@@ -148,6 +148,10 @@ class Orders:
 
     def forward(self, asked: Prepared, limits: Limits) -> Flow[Forwarded]:
         """An order of another program's, as that program asked for it."""
+        if asked.deadline_ns > self._now_ns() + DEADLINE_MAX_S * NS_PER_S:
+            raise SettingsError(
+                f"the deadline is more than {DEADLINE_MAX_S:.0f} s ahead, and Kraken takes none that is"
+            )
         drawn = self._intent(asked.method, asked.params, asked.order_ids, limits, market=asked.market)
         intent = replace(
             drawn,
@@ -157,6 +161,7 @@ class Orders:
             changes=asked.changes,
             shows=asked.shows,
             aliases=asked.aliases,
+            replaces=asked.replaces,
             deadline_ns=asked.deadline_ns or drawn.deadline_ns,
         )
         order = self._order(intent, asked.params, fresh=asked.fresh, repeat_s=asked.repeat_s, anew=True)

@@ -87,6 +87,7 @@ class Intent:
         found_by: the field by which Kraken's rows are known to be ours: ``cl_ord_id``, else ``userref``.
         shows: by order id, what its row must show too, because another order may have been found by the same id: side,
             type, amounts.
+        replaces: of an edit, the txid of the order that it replaces, which is not what it is found as.
         aliases: further names under which the same request may be asked for again.
         market: it is filled rather than open, so it is sought among closed orders first.
         unguarded: the key's nonce window is open, or not known: a later nonce is no fence, only the deadline is.
@@ -112,6 +113,7 @@ class Intent:
     changes: Mapping[str, str] = field(default_factory=dict)
     shows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    replaces: str = ""
     nonce: int = 0
     sent_ns: int = 0
     fenced_ns: int = 0

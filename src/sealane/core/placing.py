@@ -49,6 +49,7 @@ MARGIN_S = 1.0
 LEAD_S = 2.0
 """Kraken takes no deadline that is nearer than this."""
 ANSWER_MIN_S = 1.0
+REPLAY_FOR_S = 10.0
 REPLAY_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 """Waits before replays; the last one before all further ones."""
 
@@ -140,7 +141,7 @@ class Order:
         known: Intent | None = yield ReadIntent(self.intent.names)
         if known is None or not known.settled:
             return known
-        if self.anew and known.came_to_nothing:
+        if self.anew and not self.fenced and known.came_to_nothing:  # fenced: it may be the end of this very one
             return None
         if math.isinf(self.repeat_s):
             return known
@@ -168,7 +169,8 @@ class Order:
                 doubt, self.doubtful = doubt or verdict, True
             pause_s = REPLAY_PAUSES_S[min(copy, len(REPLAY_PAUSES_S) - 1)]
             again = doubt is None or not self.intent.unguarded
-            if not again or verdict.advice in _NO_MORE or self._left_s((yield Now())) < pause_s:
+            left_s = min(self._left_s((yield Now())), self._replays_for_s((yield Now())))
+            if not again or verdict.advice in _NO_MORE or left_s < pause_s:
                 break
             yield Sleep(pause_s)
             if doubt is not None and (yield from _overtaken(nonce)):
@@ -186,6 +188,10 @@ class Order:
 
     def _left_s(self, now_ns: int) -> float:
         return (self.intent.deadline_ns - now_ns) / NS_PER_S - MARGIN_S
+
+    def _replays_for_s(self, now_ns: int) -> float:
+        """How much longer copies may go in this turn: the lane is kept from all others meanwhile."""
+        return REPLAY_FOR_S - (now_ns - self.intent.sent_ns) / NS_PER_S
 
     def _fence(self, turn: Turn, verdict: Verdict) -> Flow[None]:
         """Nothing of the order executes any more once this is accepted."""

@@ -46,6 +46,8 @@ AMEND_AMOUNTS = ("order_qty", "display_qty", "limit_price", "trigger_price")
 DENIED = "permission denied"
 CLOCKS_DIFFER_S = 300
 """An order of the same client order id that is this much older than the intent is another one."""
+CLOCKS_AGREE_S = 2.0
+"""So far this machine's clock is taken to be from Kraken's, where that decides which of two orders is meant."""
 NOT_FOUND = "it did not reach Kraken before its key was fenced"
 
 
@@ -114,7 +116,10 @@ def _again(order: Order, known: Intent, lag_s: float, until_ns: int) -> Flow[Map
             "give each order of each account one of its own"
         )
     if not known.settled:
-        known = yield from resolve(order.caller, known, lag_s, until_ns)
+        try:
+            known = yield from resolve(order.caller, known, lag_s, until_ns)
+        except SettingsError as error:  # the client was closed meanwhile
+            raise _in_doubt(known, error) from error
     return known.ends
 
 
@@ -186,16 +191,23 @@ def _look(caller: Caller, intent: Intent, until_ns: int | None, *, each: bool) -
         return (yield from _look_at_amends(caller, intent, until_ns))
     missing = [name for name in intent.order_ids if name not in intent.ends]
     asked = [missing] if len(missing) > 1 and not each else [[name] for name in missing]
-    others: frozenset[str] = yield OtherOrders(intent.id)
     found: dict[str, End] = {}
     for names in asked:
         filters = {intent.found_by: names[0]} if len(names) == 1 else {}
         for method in ("ClosedOrders", "OpenOrders") if intent.market else ("OpenOrders", "ClosedOrders"):
             rows = yield from _ask(caller, intent, method, filters, until_ns)
-            found |= _placed(intent, names, {txid: row for txid, row in rows.items() if txid not in others})
+            found |= yield from _own(intent, names, rows)
             if set(found) >= set(names):
                 break
     return found
+
+
+def _own(intent: Intent, names: list[str], rows: Mapping[str, object]) -> Flow[dict[str, End]]:
+    """Which of these orders a list shows, among those that are not known to be others."""
+    if not _placed(intent, names, rows):
+        return {}
+    others: frozenset[str] = (yield OtherOrders(intent.id)) | {intent.replaces}
+    return _placed(intent, names, {txid: row for txid, row in rows.items() if txid not in others})
 
 
 def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dict[str, End]:
@@ -208,7 +220,8 @@ def _placed(intent: Intent, names: list[str], rows: Mapping[str, object]) -> dic
         parts = told if isinstance(told, Mapping) else {}
         descr = described(row)
         shown = str(row.get(intent.found_by))
-        mine = [name for name in names if same_id(shown, name) and _shows({**row, **parts}, intent.shows.get(name, {}))]
+        is_new = _is_opened_since(intent, row)
+        mine = [name for name in names if same_id(shown, name) and (is_new or _shows({**row, **parts}, intent, name))]
         found |= {name: Placed(txid, name, descr, FOUND) for name in mine}
     return found
 
@@ -219,9 +232,15 @@ def described(row: Mapping[str, object]) -> str:
     return str(told.get("order", "")) if isinstance(told, Mapping) else ""
 
 
-def _shows(row: Mapping[str, object], wanted: Mapping[str, str]) -> bool:
-    """Whether a row has these words and amounts."""
-    return all(_is_same(str(row.get(name)), text) for name, text in wanted.items())
+def _is_opened_since(intent: Intent, row: Mapping[str, object]) -> bool:
+    """Whether an order was opened when this one was on its way: it may have been changed since."""
+    opened_s = row.get("opentm")
+    return isinstance(opened_s, (int, float)) and opened_s > intent.sent_ns / NS_PER_S - CLOCKS_AGREE_S
+
+
+def _shows(row: Mapping[str, object], intent: Intent, name: str) -> bool:
+    """Whether a row has the words and amounts that were asked for."""
+    return all(_is_same(str(row.get(field)), text) for field, text in intent.shows.get(name, {}).items())
 
 
 def _is_same(shown: str, wanted: str) -> bool:

@@ -10,10 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sealane.client.forwarder import Forwarder
-from sealane.core.cancelling import Cancelled, NotCancelled
+from sealane.core.cancelling import UNKNOWN, Cancelled, NotCancelled
 from sealane.core.verdict import Verdict
 from sealane.errors import InDoubt
 from sealane.gateway.api.envelope import (
@@ -27,6 +28,7 @@ from sealane.gateway.api.envelope import (
 )
 from sealane.gateway.api.own_orders import Named, OwnOrders, Params, order_named
 from sealane.gateway.api.request import Unreadable
+from sealane.gateway.keys.ledger import OPENED_WITHIN_S
 
 BATCH_MAX = 50
 INSIST_S = 20.0
@@ -66,12 +68,17 @@ def _of_end(end: Cancelled | NotCancelled) -> Answer:
 
 
 def _of_ends(ends: Mapping[str, Cancelled | NotCancelled], *, none: str = "") -> Answer:
-    """Of orders that are cancelled together; ``none`` is the error where all were closed already."""
-    for end in ends.values():
-        if isinstance(end, NotCancelled) and not end.is_closed:
-            return _of_end(end)
+    """Of orders that are cancelled together; ``none`` is the error where all were closed already.
+
+    Those that Kraken does not know, because they are too new or long gone, are told beside the count.
+    """
+    left = [end for end in ends.values() if isinstance(end, NotCancelled) and not end.is_closed]
+    unknown = [end for end in left if UNKNOWN in (end.kraken_error or "").casefold()]
+    if len(left) > len(unknown):
+        return _of_end(next(end for end in left if end not in unknown))
     count = sum(isinstance(end, Cancelled) for end in ends.values())
-    return refusal(none, "refused") if none and not count else result({"count": count})
+    answer = refusal(none, "refused") if none and not count else result({"count": count})
+    return replace(answer, told={"unknown": len(unknown)}) if unknown else answer
 
 
 class Cancels:
@@ -83,29 +90,40 @@ class Cancels:
     async def cancel(self, forwarder: Forwarder, key: str, method: str, params: Params, now_s: float) -> Answer:
         """Any of the four methods."""
         if method == "CancelAll":
-            return await self.cancel_all(forwarder, key)
+            return await self.cancel_all(forwarder, key, now_s)
         if method == "CancelAllOrdersAfter":
             return self._arm(key, params, now_s)
         if method == "CancelOrder" and _is_userref(params.get("txid")):
-            return await self._cancel_open(forwarder, key, {"userref": str(params["txid"])}, unknown=True)
-        named = _named(method, params)
-        if not await self._own.are_own(forwarder, key, named):
+            return await self._cancel_open(forwarder, key, {"userref": str(params["txid"])}, now_s)
+        txids = await self._own.txids_of(forwarder, key, _named(method, params))
+        if not txids:
             return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
-        return await insist(forwarder, method, _as_checked(method, named))
+        return await insist(forwarder, method, {"txid": txids[0]} if method == "CancelOrder" else {"orders": txids})
 
-    async def cancel_all(self, forwarder: Forwarder, key: str) -> Answer:
+    async def cancel_all(self, forwarder: Forwarder, key: str, now_s: float) -> Answer:
         """Every open order of the key."""
-        return await self._cancel_open(forwarder, key, {}, unknown=False)
+        return await self._cancel_open(forwarder, key, {}, now_s)
 
-    async def _cancel_open(self, forwarder: Forwarder, key: str, filters: Params, *, unknown: bool) -> Answer:
-        own = await self._own.open_ones(forwarder, key, filters)
+    def is_unclear(self, key: str, now_s: float) -> bool:
+        """Whether an order of the key may be placed yet that nobody knows of: a look for what is open may miss it."""
+        return self._own.ledger.is_unclear(key, now_s - OPENED_WITHIN_S)
+
+    async def _cancel_open(self, forwarder: Forwarder, key: str, filters: Params, now_s: float) -> Answer:
+        unknown = bool(filters)
+        own = await self._own.open_ones(forwarder, key, filters, now_s)
         if isinstance(own, Verdict):
             return of_verdict(own)
         if unknown and not own:
             return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
         ends: dict[str, Cancelled | NotCancelled] = {}
+        doubt: InDoubt | None = None
         for start in range(0, len(own), BATCH_MAX):
-            ends |= await forwarder.cancel_orders(own[start : start + BATCH_MAX], timeout_s=INSIST_S)
+            try:
+                ends |= await forwarder.cancel_orders(own[start : start + BATCH_MAX], timeout_s=INSIST_S)
+            except InDoubt as error:  # the others are cancelled all the same
+                doubt = error
+        if doubt is not None:
+            raise doubt
         return _of_ends(ends, none=UNKNOWN_ORDER if unknown else "")
 
     def _arm(self, key: str, params: Params, now_s: float) -> Answer:
@@ -128,14 +146,6 @@ def _named(method: str, params: Params) -> Named:
     if not all(isinstance(name, str) and not (by == "txid" and _is_userref(name)) for by, name in found):
         raise Unreadable(f"{INVALID_ARGUMENTS}:orders", "name the orders of a batch by txid or cl_ord_id")
     return [(by, str(name)) for by, name in found]
-
-
-def _as_checked(method: str, named: Named) -> Params:
-    """The cancel of these orders, and of nothing that was said beside them."""
-    if method == "CancelOrder":
-        return dict(named)
-    parts = (("orders", "txid"), ("cl_ord_ids", "cl_ord_id"))
-    return {part: names for part, of in parts if (names := [name for by, name in named if by == of])}
 
 
 def _txids(params: Params) -> list[str]:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from sealane.client.forwarder import Forwarder
 from sealane.client.forwarding import Asked, Forwarded, Prepared, prepared
 from sealane.core.order import FOUND, Placed
 from sealane.core.resolving import described
-from sealane.errors import InDoubt, NotDurable, SealaneError
+from sealane.errors import InDoubt, LaneBusy, NotDurable, SealaneError
 from sealane.gateway.api.cancels import NOT_OWN
 from sealane.gateway.api.envelope import (
     INVALID_ARGUMENTS,
@@ -43,6 +43,9 @@ CHANGES = frozenset({"AmendOrder", "EditOrder"})
 CHECKED = ORDERS - {"AmendOrder"}
 """Those that Kraken can be asked to check only."""
 
+CHANGE_WAIT_S = 8.0
+"""How long a change waits for another one: as long as an order waits for its turn."""
+
 logger = logging.getLogger("sealane.gateway")
 
 
@@ -61,8 +64,22 @@ class OrderDesk:
     def in_turn(self, held: Held, method: str) -> AbstractAsyncContextManager[object]:
         """One change of a limited key at a time; everything else at once."""
         if method in CHANGES and priced(held.policy, method):
-            return self._changing.setdefault(held.name, asyncio.Lock())
+            return self._one_at_a_time(held.name)
         return nullcontext()
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, key: str) -> AsyncIterator[None]:
+        lock = self._changing.setdefault(key, asyncio.Lock())
+        try:
+            await asyncio.wait_for(lock.acquire(), CHANGE_WAIT_S)
+        except TimeoutError:
+            raise LaneBusy(
+                f"another change of {key} is under way for {CHANGE_WAIT_S:.0f} s; nothing was sent"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def judge(self, forwarder: Forwarder, held: Held, method: str, params: Params) -> None:
         """Raises Denied where the order is larger or further off than allowed; Unavailable where nobody can tell."""
@@ -93,17 +110,14 @@ class OrderDesk:
         rows = await self.own.rows_of(forwarder, *named[0]) if named else {}
         return row_as_order(next(iter(rows.values()))) if len(rows) == 1 else None
 
-    async def is_touchable(self, forwarder: Forwarder, held: Held, signed: Signed) -> bool:
-        """Whether the order that a call changes, if it changes one, is one that its key may see to."""
-        if signed.method not in CHANGES or not held.policy.own_orders:
-            return True
-        return await self.own.are_own(forwarder, held.name, order_named(signed.params))
-
     async def send(self, forwarder: Forwarder, held: Held, signed: Signed, now_s: float) -> Answer:
         """The order, seen to its end, or checked by Kraken; raises what ``Forwarder.forward_order`` does."""
-        if not await self.is_touchable(forwarder, held, signed):
-            return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
         params = {name: value for name, value in signed.params.items() if name != "validate"}
+        if signed.method in CHANGES and held.policy.own_orders:
+            txids = await self.own.txids_of(forwarder, held.name, order_named(params))
+            if not txids:
+                return refusal(UNKNOWN_ORDER, detail=NOT_OWN)
+            params = {name: value for name, value in params.items() if name != "cl_ord_id"} | {"txid": txids[0]}
         if is_only_checked(signed):
             return of_verdict(await forwarder.forward(signed.method, {**params, "validate": True}))
         order = prepared(Asked(signed.method, params, held.name, signed.repeat_key))
@@ -156,6 +170,8 @@ class OrderDesk:
                     self.own.ledger.placed(held.name, name, _by(order), end.txid, number=number)
                 else:
                     self.own.ledger.not_placed(held.name, name, _by(order), number=number)
+                if end is not None:
+                    self.own.ledger.forget_awaited(held.name, name, _by(order), order.digest)
         except NotDurable as error:
             logger.error("which key placed an order could not be noted: %s", error)
 

@@ -26,8 +26,8 @@ from sealane.runtime.clock import Clock
 
 PAUSE_S = 0.5
 """How often the switches are looked at."""
-RETRY_S = 2.0
-"""How long after one that failed it is tried again."""
+RETRY_S = 5.0
+"""How long after one that failed, or that may have missed an order under way, it is tried again."""
 
 logger = logging.getLogger("sealane.gateway")
 
@@ -110,11 +110,11 @@ class Switches:
             self._tell(key, f"the dead-man switch of {key} could not cancel, and will try again: {why}")
             return False
         logger.warning("the dead-man switch of %s cancelled %d orders", key, answer.count)
-        return True
+        return not answer.told and not calls.cancels.is_unclear(key, self._clock.wall_ns() / NS_PER_S)
 
     async def _answer(self, calls: Calls, account: Account, key: str) -> Answer:
         try:
-            return await calls.cancels.cancel_all(account.forwarder, key)
+            return await calls.cancels.cancel_all(account.forwarder, key, self._clock.wall_ns() / NS_PER_S)
         except SealaneError as error:
             return of_error(error)
         except Exception:

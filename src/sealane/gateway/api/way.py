@@ -31,7 +31,8 @@ class Way(Timing):
     """The way of a call of ``method``.
 
     ``forbids`` tells why its key may not make it any more, "" where it may; ``may_look`` takes a look out of its
-    budget. ``wrote``: something that writes has left. ``stopped`` is why it was kept back, "" where it was not.
+    budget. ``wrote``: something that writes has left, and ``is_first``: the last of them alone.
+    ``stopped`` is why it was kept back, "" where it was not.
     """
 
     method: str = ""
@@ -39,6 +40,7 @@ class Way(Timing):
     may_look: Callable[[], bool] = lambda: True
     wrote: bool = False
     stopped: str = ""
+    is_first: bool = False
 
     def asks(self, method: str) -> None:
         """Raises LooksSpent."""
@@ -53,8 +55,12 @@ class Way(Timing):
             if name == self.method and not self.wrote and (why := self.forbids()):
                 self.stopped = why
                 raise Refused(name, (DENIED,))
-            self.wrote = True
+            self.is_first, self.wrote = not self.wrote, True
         Timing.leaves(self, target, now_ns)
+
+    def stayed(self) -> None:
+        """Where it was the first of them, none has left yet."""
+        self.wrote = self.wrote and not self.is_first
 
     @property
     def made(self) -> list[str]:

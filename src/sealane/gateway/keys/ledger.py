@@ -34,6 +34,8 @@ BUSY_S = 0.25
 """How long another process's write is waited for."""
 CLOCKS_APART_S = 10.0
 """How far this machine's clock may be ahead of Kraken's for an order to be known by its userref."""
+OPENED_WITHIN_S = 150.0
+"""An order is opened so soon after it was asked for, if at all: its wait, its deadline, and what clocks differ by."""
 _UUID_DIGITS = 32
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
@@ -50,6 +52,10 @@ _MOVE_AWAY = "Move it away to begin anew: orders that are open now are then no k
 _INSERT = "INSERT INTO orders (account, key, kind, name, fields, asked_s) VALUES (?, ?, ?, ?, ?, ?)"
 _NAMED = "kind = ? AND name = ? AND key = ?"
 _PLACED_AS = f"SELECT txid, fields FROM orders WHERE {_NAMED} AND txid IS NOT NULL ORDER BY id DESC LIMIT 1"  # noqa: S608
+_FORGET_AWAITED = f"DELETE FROM orders WHERE {_NAMED} AND txid IS NULL AND json_extract(fields, '$.digest') = ?"  # noqa: S608
+_PLACED_SINCE = "SELECT txid FROM orders WHERE key = ? AND asked_s >= ? AND txid IS NOT NULL"
+_AWAITED = "SELECT 1 FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? AND txid IS NULL LIMIT 1"
+_UNCLEAR = "SELECT 1 FROM orders WHERE key = ? AND asked_s >= ? AND txid IS NULL LIMIT 1"
 _MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
 
 
@@ -92,6 +98,10 @@ class Ledger:
         """The order that was asked for under this name never will be; of several, the first without a txid."""
         self._change(f"DELETE FROM orders WHERE {_MEANT}", (by, _plain(by, name), key, number))  # noqa: S608 - as above
 
+    def forget_awaited(self, key: str, name: str, by: By, digest: str) -> None:
+        """It is known what became of this order: the notes of earlier times that it was asked for go."""
+        self._change(_FORGET_AWAITED, (by, _plain(by, name), key, digest))
+
     def is_own(
         self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
     ) -> bool:
@@ -104,6 +114,18 @@ class Ledger:
     def is_placed(self, key: str, cl_ord_id: str) -> bool:
         """Whether the last order of this name that is known to have been placed is the key's."""
         return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
+
+    def is_awaited(self, key: str, cl_ord_id: str) -> bool:
+        """Whether the key asked for an order of this name of which it is not known what became."""
+        return bool(self._run(_AWAITED, (_plain("cl_ord_id", cl_ord_id), key)))
+
+    def is_unclear(self, key: str, since_s: float) -> bool:
+        """Whether the key asked since then for an order of which it is not known what became."""
+        return bool(self._run(_UNCLEAR, (key, since_s)))
+
+    def placed_since(self, key: str, since_s: float) -> list[str]:
+        """The txids of the key's orders that were asked for since then."""
+        return [str(txid) for (txid,) in self._run(_PLACED_SINCE, (key, since_s))]
 
     def placed_as(self, key: str, name: str, by: By) -> tuple[str, Mapping[str, Any]] | None:
         """The txid of the last order that the key placed under a name, and the order as it was asked for."""
@@ -133,7 +155,7 @@ class Ledger:
         if opened_s is None or not isinstance(told, Mapping):
             return False
         shown = self._terms({**told, "volume": row.get("vol")})
-        since = [json.loads(fields) for fields, asked_s in asked if float(opened_s) >= asked_s - CLOCKS_APART_S]
+        since = [json.loads(fields) for fields, asked_s in asked if _may_be_opened(asked_s, float(opened_s))]
         is_told = shown[-1] is not None  # without a volume that is a number it looks like no order
         return any(order.get(DRAWN) is True or (is_told and self._terms(order) == shown) for order in since)
 
@@ -155,8 +177,10 @@ class Ledger:
 
     def _asker(self, name: str, key: str, opened_s: Decimal | None) -> str | None:
         """Who asked last for an order of this name that is known by its name alone, before it was opened."""
-        before_s = CLOCKS_APART_S + float(opened_s if opened_s is not None else "inf")
-        return self._latest_of("txid IS NULL AND asked_s <= ?", "cl_ord_id", name, key, before_s)
+        if opened_s is None:
+            return None
+        from_s, to_s = float(opened_s) - OPENED_WITHIN_S, float(opened_s) + CLOCKS_APART_S
+        return self._latest_of("txid IS NULL AND asked_s BETWEEN ? AND ?", "cl_ord_id", name, key, from_s, to_s)
 
     def _latest_of(self, which: str, kind: str, name: str, key: str, *values: object) -> str | None:
         """``which`` is one of the conditions above, and no text from outside."""
@@ -224,6 +248,11 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _may_be_opened(asked_s: float, opened_s: float) -> bool:
+    """Whether an order that was asked for then may have been opened at that time by Kraken's clock."""
+    return asked_s - CLOCKS_APART_S <= opened_s <= asked_s + OPENED_WITHIN_S
 
 
 def _is_damaged(error: Exception) -> bool:
