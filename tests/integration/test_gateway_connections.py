@@ -82,6 +82,7 @@ def test_who_shakes_no_hands_is_hung_up_on(listening, certificate, monkeypatch):
 
 def test_silent_connections_over_tls_are_few_and_keep_nobody_out(listening, certificate, monkeypatch):  # noqa: F811
     monkeypatch.setattr(wire, "HANDSHAKES_MAX", 4)
+    monkeypatch.setattr(wire, "REQUEST_LIMIT_S", 60)
     address = listening(tls(certificate))
     before = len(os.listdir("/proc/self/fd"))
     with ExitStack() as stack:
