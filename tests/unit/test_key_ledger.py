@@ -43,64 +43,65 @@ def row(*, userref=None, cl_ord_id=None, opentm=NOW + 1, **changes):
     return found | ({"cl_ord_id": cl_ord_id} if cl_ord_id else {})
 
 
+def gave(ledger, key, name, by="cl_ord_id"):
+    """Whether a key asked for an order of this name that was placed, or may be."""
+    return ledger.placed_as(key, name, by) is not None or (by == "cl_ord_id" and ledger.is_awaited(key, name))
+
+
 def test_an_order_is_its_key_s_by_txid_and_by_name(ledger):
     asked(ledger, "one", "my-order", txid="OTX-1")
     assert ledger.is_own("one", txid="OTX-1")
-    assert ledger.is_own("one", cl_ord_id="my-order")
-    assert ledger.is_own("one", txid="OTX-1", cl_ord_id="my-order")
+    assert gave(ledger, "one", "my-order")
     for key in ("other", "", "ONE"):
         assert not ledger.is_own(key, txid="OTX-1")
-        assert not ledger.is_own(key, cl_ord_id="my-order")
+        assert not gave(ledger, key, "my-order")
     assert not ledger.is_own("one", txid="OTX-2")
-    assert not ledger.is_own("one", cl_ord_id="other-order")
-    assert not ledger.is_own("one")
+    assert not gave(ledger, "one", "other-order")
 
 
 def test_of_several_ids_all_must_be_its_own(ledger):
     asked(ledger, "one", "a", txid="OTX-1")
     asked(ledger, "two", "b", txid="OTX-2")
-    assert not ledger.is_own("one", txid="OTX-2", cl_ord_id="a")
-    assert not ledger.is_own("one", txid="OTX-1", cl_ord_id="b")
+    assert not ledger.is_own("one", txid="OTX-2")
+    assert not gave(ledger, "one", "b")
 
 
 def test_a_userref_names_many(ledger):
     for number in range(3):
         asked(ledger, "one", "7", "userref", txid=f"OTX-{number}")
-    assert ledger.is_own("one", userref=7)
-    assert ledger.is_own("one", userref="7")
-    assert not ledger.is_own("two", userref=7)
+    assert gave(ledger, "one", "7", "userref")
+    assert gave(ledger, "one", "7", "userref")
+    assert not gave(ledger, "two", "7", "userref")
     assert all(ledger.is_own("one", txid=f"OTX-{number}") for number in range(3))
-    assert not ledger.is_own("one", cl_ord_id="7")
+    assert not gave(ledger, "one", "7")
 
 
 def test_a_uuid_is_one_name_however_it_is_written(ledger):
     name = str(uuid.UUID(int=0xABCDEF << 100))
     asked(ledger, "one", name)
     for spelling in (name.upper(), name.replace("-", ""), name.replace("-", "").upper()):
-        assert ledger.is_own("one", cl_ord_id=spelling)
+        assert gave(ledger, "one", spelling)
     asked(ledger, "one", "Short-Name")
-    assert not ledger.is_own("one", cl_ord_id="short-name")
+    assert not gave(ledger, "one", "short-name")
 
 
-def test_a_name_that_two_keys_of_an_account_gave_is_the_later_one_s(ledger):
+def test_a_name_that_two_keys_gave_is_each_one_s_own(ledger):
     asked(ledger, "one", "x", txid="OTX-1")
     asked(ledger, "two", "x", txid="OTX-2")
-    assert not ledger.is_own("one", cl_ord_id="x")
-    assert ledger.is_own("two", cl_ord_id="x")
-    assert ledger.is_own("one", txid="OTX-1")
-    asked(ledger, "three", "x", account="daivon")
-    assert ledger.is_own("three", cl_ord_id="x")
-    assert ledger.is_own("two", cl_ord_id="x")
+    assert ledger.placed_as("one", "x", "cl_ord_id")[0] == "OTX-1"
+    assert ledger.placed_as("two", "x", "cl_ord_id")[0] == "OTX-2"
+    assert not ledger.is_own("one", txid="OTX-2")
+    assert ledger.placed_as("three", "x", "cl_ord_id") is None
 
 
 def test_an_order_that_was_refused_is_nobody_s(ledger):
     asked(ledger, "one", "x", txid="OTX-1")
     asked(ledger, "one", "x")
     ledger.not_placed("one", "x", "cl_ord_id")
-    assert ledger.is_own("one", cl_ord_id="x")
+    assert gave(ledger, "one", "x")
     asked(ledger, "one", "7", "userref")
     ledger.not_placed("one", "7", "userref")
-    assert not ledger.is_own("one", userref=7)
+    assert not gave(ledger, "one", "7", "userref")
     assert ledger.own_among("one", {"OTX-9": row(userref=7)}) == []
 
 
@@ -132,8 +133,8 @@ def test_of_orders_under_one_userref_a_number_says_which_is_meant(ledger):
 def test_names_without_an_account_are_each_key_s_own(ledger):
     asked(ledger, "one", "x", account="")
     asked(ledger, "two", "x", account="")
-    assert ledger.is_own("one", cl_ord_id="x")
-    assert ledger.is_own("two", cl_ord_id="x")
+    assert gave(ledger, "one", "x")
+    assert gave(ledger, "two", "x")
 
 
 def test_a_txid_that_is_another_key_s_stays_so(ledger):
@@ -141,7 +142,7 @@ def test_a_txid_that_is_another_key_s_stays_so(ledger):
     asked(ledger, "two", "7", "userref", txid="OTX-1")
     assert ledger.is_own("one", txid="OTX-1")
     assert not ledger.is_own("two", txid="OTX-1")
-    assert not ledger.is_own("two", userref=7)
+    assert not gave(ledger, "two", "7", "userref")
 
 
 def test_a_userref_that_was_drawn_by_chance_is_enough_by_itself(ledger):
@@ -215,14 +216,14 @@ def test_a_volume_that_is_no_number_is_like_no_other(ledger):
 def test_to_have_asked_is_not_to_have_placed(ledger):
     asked(ledger, "one", "x", txid="OTX-1")
     asked(ledger, "two", "x", at_s=NOW + 60)
-    assert ledger.is_placed("one", "x")
-    assert not ledger.is_placed("two", "x")
+    assert ledger.placed_as("two", "x", "cl_ord_id") is None
+    assert ledger.is_awaited("two", "x")
     assert ledger.own_among("two", {"OTX-1": row(cl_ord_id="x", opentm=NOW)}) == []
     assert ledger.own_among("two", {"OTX-2": row(cl_ord_id="x", opentm=NOW)}) == []
     assert ledger.own_among("two", {"OTX-2": row(cl_ord_id="x", opentm=NOW + 61)}) == ["OTX-2"]
     ledger.placed("two", "x", "cl_ord_id", "OTX-2")
-    assert ledger.is_placed("two", "x")
-    assert not ledger.is_placed("one", "x")
+    assert ledger.placed_as("two", "x", "cl_ord_id")[0] == "OTX-2"
+    assert not ledger.is_awaited("two", "x")
 
 
 def test_what_was_noted_stays_over_a_kill(tmp_path):
@@ -237,7 +238,7 @@ def test_what_was_noted_stays_over_a_kill(tmp_path):
     os.waitpid(child, 0)
     ledger = Ledger(path)
     assert ledger.is_own("one", txid="OTX-1")
-    assert ledger.is_own("one", cl_ord_id="y")
+    assert gave(ledger, "one", "y")
     assert ledger.armed() == {"one": NOW + 5}
     ledger.close()
 
@@ -302,7 +303,7 @@ def test_a_file_that_another_process_keeps_locked_ends_in_an_error(ledger):
     other.execute("ROLLBACK")
     other.close()
     asked(ledger, "one", "x")
-    assert ledger.is_own("one", cl_ord_id="x")
+    assert gave(ledger, "one", "x")
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path):
@@ -322,7 +323,29 @@ def test_a_call_is_cheap(ledger):
         asked(ledger, "one", f"o{number}", txid=f"OTX-{number}")
 
     def look():
-        assert ledger.is_own("one", txid="OTX-77", cl_ord_id="o77")
+        assert ledger.is_own("one", txid="OTX-77")
 
     for act, limit_s in ((order, 2e-3), (look, 1e-3)):
         assert min(timeit.repeat(act, number=50, repeat=5)) / 50 < limit_s
+
+
+def test_what_became_of_an_order_ends_all_its_notes(ledger):
+    for number in range(2):
+        asked(ledger, "one", "7", "userref", order=ORDER | {"digest": "d", "volume": str(number + 1)})
+    asked(ledger, "one", "7", "userref", order=ORDER | {"digest": "other"})
+    assert ledger.is_unclear("one", NOW - 1)
+    ledger.placed("one", "7", "userref", "OTX-1")
+    ledger.forget_awaited("one", "7", "userref", "d")
+    assert ledger.is_own("one", txid="OTX-1")
+    assert ledger.own_among("one", {"OTX-2": row(userref=7, vol="2")}) == []
+    assert ledger.own_among("one", {"OTX-3": row(userref=7)}) == ["OTX-3"], "another order of that userref"
+    assert ledger.placed_since("one", NOW - 1) == ["OTX-1"]
+    assert ledger.placed_since("one", NOW + 1) == []
+
+
+@pytest.mark.parametrize(("after_s", "is_own"), [(-11, False), (-9, True), (149, True), (151, False)])
+def test_a_note_without_a_txid_is_good_for_an_order_of_its_time(ledger, after_s, is_own):
+    asked(ledger, "one", "7", "userref")
+    asked(ledger, "one", "x")
+    rows = {"OTX-1": row(userref=7, opentm=NOW + after_s), "OTX-2": row(cl_ord_id="x", opentm=NOW + after_s)}
+    assert ledger.own_among("one", rows) == (["OTX-1", "OTX-2"] if is_own else [])

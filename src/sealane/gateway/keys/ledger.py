@@ -55,6 +55,11 @@ _PLACED_AS = f"SELECT txid, fields FROM orders WHERE {_NAMED} AND txid IS NOT NU
 _FORGET_AWAITED = f"DELETE FROM orders WHERE {_NAMED} AND txid IS NULL AND json_extract(fields, '$.digest') = ?"  # noqa: S608
 _PLACED_SINCE = "SELECT txid FROM orders WHERE key = ? AND asked_s >= ? AND txid IS NOT NULL"
 _AWAITED = "SELECT 1 FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ? AND txid IS NULL LIMIT 1"
+_ASKER = (
+    "SELECT key FROM orders WHERE txid IS NULL AND asked_s BETWEEN ? AND ? AND kind = 'cl_ord_id' AND name = ? AND "
+    "(key = ? OR account != '' AND account IN "
+    "(SELECT account FROM orders WHERE kind = 'cl_ord_id' AND name = ? AND key = ?)) ORDER BY id DESC LIMIT 1"
+)
 _UNCLEAR = "SELECT 1 FROM orders WHERE key = ? AND asked_s >= ? AND txid IS NULL LIMIT 1"
 _MEANT = f"id = (SELECT min(id) FROM orders WHERE {_NAMED} AND txid IS NULL AND id = coalesce(?, id))"  # noqa: S608
 
@@ -102,18 +107,9 @@ class Ledger:
         """It is known what became of this order: the notes of earlier times that it was asked for go."""
         self._change(_FORGET_AWAITED, (by, _plain(by, name), key, digest))
 
-    def is_own(
-        self, key: str, *, txid: str | None = None, cl_ord_id: str | None = None, userref: object | None = None
-    ) -> bool:
-        """Whether the key asked for an order of this id; of several ids, all must be its own. Without any: False."""
-        names = [("cl_ord_id", cl_ord_id), ("userref", None if userref is None else str(userref))]
-        by_name = [self._latest(kind, name, key) == key for kind, name in names if name is not None]
-        by_txid = [] if txid is None else [self._owner_of(txid) == key]
-        return bool(by_name or by_txid) and all(by_name) and all(by_txid)
-
-    def is_placed(self, key: str, cl_ord_id: str) -> bool:
-        """Whether the last order of this name that is known to have been placed is the key's."""
-        return self._latest_of("txid IS NOT NULL", "cl_ord_id", cl_ord_id, key) == key
+    def is_own(self, key: str, *, txid: str) -> bool:
+        """Whether this is known for an order of the key."""
+        return self._owner_of(txid) == key
 
     def is_awaited(self, key: str, cl_ord_id: str) -> bool:
         """Whether the key asked for an order of this name of which it is not known what became."""
@@ -171,26 +167,12 @@ class Ledger:
         rows = self._run("SELECT key FROM orders WHERE txid = ? ORDER BY id DESC LIMIT 1", (txid,))
         return str(rows[0][0]) if rows else None
 
-    def _latest(self, kind: str, name: str, key: str) -> str | None:
-        """Who gave this name last, among the keys of the account for which the key gave it."""
-        return self._latest_of("TRUE", kind, name, key)
-
     def _asker(self, name: str, key: str, opened_s: Decimal | None) -> str | None:
         """Who asked last for an order of this name that is known by its name alone, before it was opened."""
         if opened_s is None:
             return None
-        from_s, to_s = float(opened_s) - OPENED_WITHIN_S, float(opened_s) + CLOCKS_APART_S
-        return self._latest_of("txid IS NULL AND asked_s BETWEEN ? AND ?", "cl_ord_id", name, key, from_s, to_s)
-
-    def _latest_of(self, which: str, kind: str, name: str, key: str, *values: object) -> str | None:
-        """``which`` is one of the conditions above, and no text from outside."""
-        name = _plain(kind, name)
-        rows = self._run(
-            f"SELECT key FROM orders WHERE {which} AND kind = ? AND name = ? AND (key = ? OR account != '' "  # noqa: S608
-            "AND account IN (SELECT account FROM orders WHERE kind = ? AND name = ? AND key = ?)) "
-            "ORDER BY id DESC LIMIT 1",
-            (*values, kind, name, key, kind, name, key),
-        )
+        name, seconds = _plain("cl_ord_id", name), float(opened_s)
+        rows = self._run(_ASKER, (seconds - OPENED_WITHIN_S, seconds + CLOCKS_APART_S, name, key, name, key))
         return str(rows[0][0]) if rows else None
 
     # --- timers -----------------------------------------------------------------------------------------------------
