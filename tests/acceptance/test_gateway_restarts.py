@@ -121,7 +121,7 @@ class Bots:
 
     def _unfinished(self, name: str) -> dict[str, Any]:
         """Where the bot of a key goes on."""
-        numbers = [number for bot, number in self.asked if bot == name]
+        numbers = [number for bot, number in tuple(self.asked) if bot == name]  # other bots go on meanwhile
         left = [number for number in numbers if self.asked[name, number] is None]
         assert len(left) <= 1
         first = int(name[1:]) // ACCOUNTS * ORDERS_OF_A_KEY
