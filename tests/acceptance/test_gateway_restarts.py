@@ -152,7 +152,7 @@ class Bots:
 
     @property
     def told(self) -> int:
-        return sum(txid is not None for txid in self.asked.values())
+        return sum(txid is not None for txid in tuple(self.asked.values()))
 
     def go_on(self, orders: int) -> None:
         """Wait until so many more orders came to their end: they do, whatever was killed."""
