@@ -10,6 +10,7 @@ As a program with the exchange's URL it prints its own, and ends at SIGTERM.
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 
 import httpcore2
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sealane.gateway.server import BACKLOG, KEEP_ALIVE_S, listen, url_of
+from sealane.gateway.server import BACKLOG, KEEP_ALIVE_S, url_of
 from sealane.transport.http import CONNECTIONS_MAX, KEEPALIVE_S
 
 FORWARDED = (b"api-key", b"api-sign", b"content-type")
@@ -59,7 +60,8 @@ async def serve(url: str) -> None:
                 timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
-        with listen("127.0.0.1", 0) as listener:
+        with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
             print(url_of(listener), flush=True)
             await server.serve(sockets=[listener])
 
