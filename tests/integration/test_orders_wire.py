@@ -8,6 +8,7 @@ import pytest
 
 from sealane import AsyncKraken, InDoubt, Kraken, NotPlaced, Placed, SettingsError
 from sealane.core.order import Intent
+from sealane.simulator import Simulator
 
 BUY = {"pair": "XBTUSD", "side": "buy", "volume": "0.01", "price": "1000"}
 LOST = [
@@ -216,3 +217,19 @@ def test_a_cancelled_task_leaves_its_order_to_the_background(keys):
     end = asyncio.run(give_up())
     assert isinstance(end, Placed)
     check(keys, end)
+
+
+def test_a_txid_that_another_order_had_hides_none(into_environment, monkeypatch, tmp_path):
+    """Two exchanges that count alike: what the first one's order had, the second's has too."""
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    txids = []
+    for lost in (False, True):
+        with Simulator(accounts=1, seed=11) as simulator:
+            into_environment(simulator)
+            if lost:
+                simulator.add_fault("drop_after", methods=["AddOrder"], count=1)
+            with Kraken.from_env() as client:
+                end = client.place_order(**BUY)
+            assert isinstance(end, Placed)
+            txids.append(end.txid)
+    assert txids[0] == txids[1]

@@ -174,9 +174,10 @@ class ReadIntent:
 
 @dataclass(frozen=True, slots=True)
 class OtherOrders:
-    """Answered with the txids that are known to be those of other intents than this one."""
+    """Answered with the txids of orders of other intents than this one that have one of these order ids too."""
 
     intent_id: str
+    order_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ def _own(intent: Intent, names: list[str], rows: Mapping[str, object]) -> Flow[d
     """Which of these orders a list shows, among those that are not known to be others."""
     if not _placed(intent, names, rows):
         return {}
-    others: frozenset[str] = (yield OtherOrders(intent.id)) | {intent.replaces}
+    others: frozenset[str] = (yield OtherOrders(intent.id, tuple(names))) | {intent.replaces}
     return _placed(intent, names, {txid: row for txid, row in rows.items() if txid not in others})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sealane.core import effects
 from sealane.core.events import Event
-from sealane.core.order import Intent, Placed
+from sealane.core.order import Intent, Placed, plain_id
 from sealane.core.rates import Rates
 from sealane.core.recovery import KeyState
 from sealane.core.transaction import ALIAS, Note
@@ -120,11 +120,12 @@ class Desk:
         found = [intent for name in order_ids if (intent := read_intent(self.intents, name)) is not None]
         return next((intent for intent in found if not intent.came_to_nothing), found[0] if found else None)
 
-    def other_orders(self, intent_id: str) -> frozenset[str]:
-        """The txids of the newest orders but this one's."""
+    def other_orders(self, intent_id: str, order_ids: tuple[str, ...]) -> frozenset[str]:
+        """The txids of orders with one of these ids among the newest, but this intent's."""
+        ids = set(map(plain_id, order_ids))
         others = [intent_in(document) for name, document in self.intents.recent(OTHERS_SEARCHED) if name != intent_id]
-        ends = (end for intent in others if intent is not None for end in intent.ends.values())
-        return frozenset(end.txid for end in ends if isinstance(end, Placed))
+        ends = [item for intent in others if intent is not None for item in intent.ends.items()]
+        return frozenset(end.txid for name, end in ends if isinstance(end, Placed) and plain_id(name) in ids)
 
 
 OTHERS_SEARCHED = 1_000
@@ -159,7 +160,7 @@ _HANDLERS: dict[type[object], Callable[[Desk, Any], object]] = {
     effects.Remember: lambda desk, effect: desk.remember(effect),
     effects.KeepIntent: lambda desk, effect: desk.keep_intent(effect),
     effects.ReadIntent: lambda desk, effect: desk.read_intent(effect.order_ids),
-    effects.OtherOrders: lambda desk, effect: desk.other_orders(effect.intent_id),
+    effects.OtherOrders: lambda desk, effect: desk.other_orders(effect.intent_id, effect.order_ids),
     effects.Tell: lambda desk, effect: desk.tell(effect.event),
 }
 
