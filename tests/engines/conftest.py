@@ -9,6 +9,8 @@ import pytest
 from postgres_server import LONG_MS, SHORT_MS, pass_ms, shared
 
 from sealane.core.lease import Wait
+from sealane.store import open as stores
+from sealane.store.hosted_store import HostedStore
 from sealane.store.postgres import open_engine
 
 LANE = "kraken_global_nonce"
@@ -59,3 +61,14 @@ def lane(opened):
     pass_ms(SHORT_MS)
     engine.close()
     return LANE
+
+
+@pytest.fixture
+def own_stores(monkeypatch):
+    """The stores of this test, let go of at its end."""
+    found = {}
+    monkeypatch.setattr(stores, "_shared", found)
+    yield
+    for store in found.values():
+        if isinstance(store, HostedStore):
+            store.close()

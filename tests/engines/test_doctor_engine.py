@@ -10,21 +10,10 @@ from sealane.doctor.examination import Visit, examine
 from sealane.doctor.finding import Level, fault, warning
 from sealane.doctor.folder import look_at_folder
 from sealane.doctor.mounts import Mount
-from sealane.store import open as stores
-from sealane.store.hosted_store import HostedStore
 
+pytestmark = pytest.mark.usefixtures("own_stores")
 PASSWORD = "hunter2-Secret"
 FACTS = EngineFacts("redis://db:6379/0", lease_ms=3_000, answer_ms=0.5)
-
-
-@pytest.fixture(autouse=True)
-def own_stores(monkeypatch):
-    found = {}
-    monkeypatch.setattr(stores, "_shared", found)
-    yield
-    for store in found.values():
-        if isinstance(store, HostedStore):
-            store.close()
 
 
 def seen(url, tmp_path, **environ):

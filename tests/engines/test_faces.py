@@ -28,8 +28,8 @@ from sealane.gateway.service import Service
 from sealane.gateway.watch_settings import ENGINE_MISSES_MAX
 from sealane.simulator import Simulator
 from sealane.store import open as stores
-from sealane.store.hosted_store import HostedStore
 
+pytestmark = pytest.mark.usefixtures("own_stores")
 LIMIT_S = 30
 LEASE_MS = 600
 PASSWORD = "hunter2-Secret"
@@ -71,17 +71,6 @@ def host(monkeypatch, tmp_path):
         monkeypatch.setenv("SEALANE_STORE", url)
 
     return be
-
-
-@pytest.fixture(autouse=True)
-def own_stores(monkeypatch):
-    """The stores of this test, let go of at its end."""
-    found = {}
-    monkeypatch.setattr(stores, "_shared", found)
-    yield
-    for store in found.values():
-        if isinstance(store, HostedStore):
-            store.close()
 
 
 @pytest.fixture

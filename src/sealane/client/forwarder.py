@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -11,13 +12,14 @@ from typing import Self
 from sealane.client.async_kraken import AsyncKraken
 from sealane.client.forwarding import Forwarded, Prepared
 from sealane.client.orders import DEADLINE_S, TIMEOUT_S, Limits
+from sealane.client.settings import Settings
 from sealane.client.statistics import CounterFigures
 from sealane.core.cancelling import Cancellation
 from sealane.core.signing import Request
 from sealane.core.verdict import Failure, Reply, Verdict
 from sealane.runtime import tasks
 from sealane.runtime.clock import SYSTEM_CLOCK
-from sealane.transport.http import READ_TIMEOUT_S, AsyncHttpTransport, Timeouts, limits
+from sealane.transport.http import AsyncHttpTransport
 
 
 @dataclass(slots=True)
@@ -66,14 +68,13 @@ class TimedTransport(AsyncHttpTransport):
 
 
 class Forwarder(AsyncKraken):
-    """``AsyncKraken`` with three more calls. Errors are those of ``AsyncKraken.private`` and ``place_order``."""
+    """``AsyncKraken`` for other programs' calls. Errors are those of ``AsyncKraken.private`` and ``place_order``."""
 
     @classmethod
-    def for_account(cls, account: str, *, turn_wait_s: float, timeouts: Timeouts | None = None) -> Self:
+    def for_account(cls, account: str, *, turn_wait_s: float) -> Self:
         """The forwarder of an account of this process's environment."""
-        return cls.from_env(
-            account, turn_wait_s=turn_wait_s, transport=forwarding_transport(timeouts or limits(READ_TIMEOUT_S))
-        )
+        transport = TimedTransport(Settings.from_env(os.environ).url)
+        return cls.from_env(account, turn_wait_s=turn_wait_s, transport=transport)
 
     async def forward(self, method: str, params: Mapping[str, object]) -> Verdict:
         """A private call that is no order, or an order that is only checked; accepted, or refused by Kraken."""
@@ -119,12 +120,3 @@ class Forwarder(AsyncKraken):
     def counters(self) -> tuple[CounterFigures, ...]:
         """Kraken's counters as they are kept for this key, the REST one first; () where no limits are kept."""
         return self._session.counters()
-
-
-def forwarding_transport(timeouts: Timeouts) -> TimedTransport:
-    """The transport of a forwarder, to where the environment says."""
-    import os
-
-    from sealane.client.settings import Settings
-
-    return TimedTransport(Settings.from_env(os.environ).url, timeouts)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar, cast
 
-from sealane.client.forwarding import Forwarded, Prepared
+from sealane.client.forwarding import BATCH_MAX, BATCH_MIN, Forwarded, Prepared
 from sealane.client.resolver import Resolver
 from sealane.core.buying import BATCH_BUYS_OFF, BUYS_OFF, buys, call_buys
 from sealane.core.call import private_call
@@ -47,7 +47,7 @@ TIMEOUT_S = 90.0
 DEADLINE_MIN_S, DEADLINE_MAX_S = 3.0, 60.0
 """Kraken takes 2 to 60 s; the way there takes its part."""
 TIMEOUT_MAX_S = 3_600.0
-BATCH_MIN, BATCH_MAX, CANCEL_MAX = 2, 15, 50
+CANCEL_MAX = 50
 USERREF_BITS = 31
 KNOWN_SEARCHED = 10_000
 
