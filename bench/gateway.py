@@ -9,7 +9,6 @@ lane, draws a nonce and signs anew; the proxy forwards. Kraken's limits are off:
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from bench.gateway_load import Bot, Done, Shift, load
 from bench.report import Figure, Result
 from bench.rounds import in_turns, percentile
 from bench.serve import keys, resident_bytes, variables
+from bench.workers import spawned
 
 TITLE = "sealane serve against a bare proxy (Starlette, uvicorn, httpcore2), processes apart, a fast server on loopback"
 ACCOUNTS = 16
@@ -78,21 +78,8 @@ def _received(orders: Connection) -> Done:
 @contextmanager
 def loaders() -> Iterator[Loaders]:
     """So many processes of bots, ended with the block."""
-    spawn = multiprocessing.get_context("spawn")
-    pairs = [spawn.Pipe() for _ in range(LOADERS)]
-    processes = [spawn.Process(target=load, args=(theirs,), daemon=True) for _, theirs in pairs]
-    for process in processes:
-        process.start()
-    for _, theirs in pairs:
-        theirs.close()
-    try:
-        yield Loaders([ours for ours, _ in pairs])
-    finally:
-        for ours, _ in pairs:
-            ours.close()
-        for process in processes:
-            process.join(5)
-            process.kill()
+    with spawned(LOADERS, load) as workers:
+        yield Loaders(workers)
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------

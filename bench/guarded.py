@@ -6,7 +6,6 @@ Two processes with four threads each make fifty private calls a thread, once wit
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
 from collections import Counter
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Figure, Result
+from bench.workers import spawned
 from sealane.plugins import guard
 from sealane.simulator import Simulator
 
@@ -137,23 +137,10 @@ def _call_on(call: Call, start: threading.Barrier) -> Counter[str]:
 @contextmanager
 def crew() -> Iterator[Sequence[Connection]]:
     """Workers that are ready to call; ended with the block."""
-    spawn = multiprocessing.get_context("spawn")
-    pairs = [spawn.Pipe() for _ in range(PROCESSES)]
-    processes = [spawn.Process(target=worker, args=(theirs,), daemon=True) for _, theirs in pairs]
-    for process in processes:
-        process.start()
-    for _, theirs in pairs:
-        theirs.close()  # so that a worker that died is seen as the end of its pipe
-    try:
-        for ours, _ in pairs:
+    with spawned(PROCESSES, worker) as workers:
+        for ours in workers:
             _received(ours)
-        yield [ours for ours, _ in pairs]
-    finally:
-        for ours, _ in pairs:
-            ours.close()
-        for process in processes:
-            process.join(5)
-            process.kill()
+        yield workers
 
 
 def _received(orders: Connection) -> Counter[str]:

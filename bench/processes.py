@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from statistics import median
 from bench.fast_server import SECRET, fast_server
 from bench.report import Figure, Result
 from bench.rounds import in_turns, jain, percentile
+from bench.workers import spawned
 from sealane import Kraken
 
 TITLE = "processes on one key, one thread each, one store folder, a fast server on loopback"
@@ -107,23 +107,10 @@ def _received(orders: Connection) -> Answer:
 @contextmanager
 def crew(url: str, folder: Path) -> Iterator[Crew]:
     """Eight workers that are ready to call; ended with the block."""
-    spawn = multiprocessing.get_context("spawn")
-    pairs = [spawn.Pipe() for _ in range(PROCESSES)]
-    processes = [spawn.Process(target=worker, args=(theirs, url, folder), daemon=True) for _, theirs in pairs]
-    for process in processes:
-        process.start()
-    for _, theirs in pairs:
-        theirs.close()  # so that a worker that died is seen as the end of its pipe
-    try:
-        for ours, _ in pairs:
+    with spawned(PROCESSES, worker, url, folder) as workers:
+        for ours in workers:
             _received(ours)
-        yield Crew([ours for ours, _ in pairs])
-    finally:
-        for ours, _ in pairs:
-            ours.close()
-        for process in processes:
-            process.join(5)
-            process.kill()
+        yield Crew(workers)
 
 
 def run(folder: Path) -> Result:
